@@ -1,0 +1,105 @@
+use crate::{Client, EventId, SessionId, Timestamp, UserId};
+
+/// An entry of the security log (ASVS 16.3): who did what, when, from where, and whether it was allowed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SecurityEvent {
+    /// Names the entry.
+    pub id: EventId,
+    /// When it happened.
+    pub at: Timestamp,
+    /// What was done or tried.
+    pub kind: EventKind,
+    /// Why it was refused; `None` for a success.
+    pub reason: Option<EventReason>,
+    /// Whose account it concerns, where one is known.
+    pub user_id: Option<UserId>,
+    /// Which session it concerns, where there is one.
+    pub session_id: Option<SessionId>,
+    /// Where it came from.
+    pub client: Client,
+}
+
+macro_rules! names {
+    ($(#[$doc:meta])* $type:ident { $($(#[$variant_doc:meta])* $variant:ident = $name:literal,)* }) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum $type {
+            $($(#[$variant_doc])* $variant,)*
+        }
+
+        impl $type {
+            /// The stable name, as the log holds it.
+            #[must_use]
+            pub const fn as_str(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $name,)*
+                }
+            }
+
+            /// The value with this stable name; `None` where none has it.
+            #[must_use]
+            pub fn from_name(name: &str) -> Option<Self> {
+                match name {
+                    $($name => Some(Self::$variant),)*
+                    _ => None,
+                }
+            }
+        }
+    };
+}
+
+names! {
+    /// What was done or tried.
+    EventKind {
+        /// An account was registered.
+        Register = "register",
+        /// Somebody logged in.
+        Login = "login",
+        /// A refresh token was exchanged.
+        Refresh = "refresh",
+        /// A session was ended by its user.
+        Logout = "logout",
+        /// All sessions of a user were ended by the user.
+        LogoutAll = "logout_all",
+        /// A user changed their own profile.
+        ProfileChange = "profile_change",
+    }
+}
+
+names! {
+    /// Why something was refused. For the log alone: the answer to the client says less.
+    EventReason {
+        /// There is no account with this address.
+        UnknownAccount = "unknown_account",
+        /// The password was wrong.
+        WrongPassword = "wrong_password",
+        /// The password was right and the address has not been verified.
+        EmailNotVerified = "email_not_verified",
+        /// The password was right and the account is disabled.
+        AccountDisabled = "account_disabled",
+        /// The account or its password changed while the password was being checked.
+        CredentialChanged = "credential_changed",
+        /// There is an account with this address already.
+        AddressTaken = "address_taken",
+        /// Registration is closed.
+        RegistrationClosed = "registration_closed",
+        /// The token was not issued here, or its session has been forgotten.
+        UnknownToken = "unknown_token",
+        /// The session has ended or expired.
+        SessionEnded = "session_ended",
+        /// The token had been replaced long ago; the session was ended because of it.
+        Replay = "replay",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_go_there_and_back() {
+        assert_eq!(EventKind::from_name(EventKind::LogoutAll.as_str()), Some(EventKind::LogoutAll));
+        assert_eq!(EventReason::from_name("replay"), Some(EventReason::Replay));
+        assert_eq!(EventReason::from_name("Replay"), None);
+    }
+}

@@ -1,0 +1,47 @@
+//! What is true in Doorward: entities, value types, rules, and the ports to storage, time and randomness.
+//!
+//! This crate is pure. It holds no runtime, no database driver, no socket and no system clock; whatever
+//! varies comes in through a port ([`Clock`], [`Entropy`], [`Store`]). The use cases that put these rules
+//! to work are in `doorward-auth`; `doorward-persistence` implements [`Store`] on SQLite and PostgreSQL.
+//!
+//! # Where to look
+//!
+//! | for | see |
+//! |---|---|
+//! | what an address, a password or a name may be | [`EmailAddress`], [`Password`], [`DisplayName`] |
+//! | who a user is and what proves it | [`User`], [`PasswordCredential`] |
+//! | how long a session lives, when a refresh token is a replay | [`Session`], [`judge_reuse`] |
+//! | what is written to the security log | [`SecurityEvent`] |
+//! | how to put Doorward on another database | [`store`] |
+
+mod client;
+mod credential;
+mod email;
+mod event;
+mod id;
+mod key;
+mod name;
+mod password;
+mod refresh;
+mod session;
+pub mod store;
+mod surroundings;
+mod timestamp;
+mod user;
+
+pub use client::{Client, RequestId, UserAgent};
+pub use credential::{PasswordCredential, PasswordHashString};
+pub use email::{EmailAddress, InvalidEmail};
+pub use event::{EventKind, EventReason, SecurityEvent};
+pub use id::{CredentialVersion, EventId, SessionId, UserId};
+pub use key::{KeyAlgorithm, KeyId, SealedKey, UnknownAlgorithm};
+pub use name::{DisplayName, InvalidName};
+pub use password::{Password, PasswordPolicy, PasswordRefused};
+pub use refresh::{RefreshTokenHash, RefreshTokenRecord, Reuse, judge_reuse};
+pub use session::{EndReason, Session, SessionPolicy};
+pub use store::{Store, StoreError};
+pub use surroundings::{Clock, Entropy, EntropyUnavailable};
+#[cfg(feature = "mocks")]
+pub use surroundings::{MockClock, MockEntropy};
+pub use timestamp::Timestamp;
+pub use user::User;
