@@ -1,1 +1,53 @@
+//! What users can do in Doorward: one module per use case, and the ports and adapters for passwords and tokens.
+//!
+//! [`Auth`] is the one type that an adapter (an HTTP route, a command, a test) talks to. It is cheap to clone
+//! and is made from its ports ([`AuthParts`]), so two of them with different databases and keys live in one
+//! process without knowing of each other.
+//!
+//! # Where to look
+//!
+//! | for | see |
+//! |---|---|
+//! | what happens when somebody registers, logs in, refreshes, logs out | `register.rs`, `login.rs`, `refresh.rs`, `logout.rs`, `logout_all.rs` |
+//! | how an access token becomes a user | `authenticate.rs` |
+//! | how passwords are hashed, and why that does not stall the rest | [`password`] |
+//! | what an access token holds and what a verifier takes | [`token`] |
+//! | how a refresh token's successor is derived | `refresh_token.rs` |
+//!
+//! # Purity
+//!
+//! This crate holds no runtime, no database driver, no socket and no system clock. The hashing pool uses plain
+//! threads, and its futures run on any executor.
 
+mod auth;
+mod authenticate;
+mod clean_up;
+mod ended_sessions;
+mod fault;
+mod grant;
+mod login;
+mod logout;
+mod logout_all;
+pub mod password;
+mod profile;
+mod refresh;
+mod refresh_token;
+mod register;
+mod seal;
+pub mod token;
+mod unit;
+
+pub use auth::{Auth, AuthParts, AuthSettings};
+pub use authenticate::{CurrentUser, Unauthenticated};
+pub use clean_up::{CLEAN_UP_BATCH, CleanUp};
+pub use ended_sessions::{EndedSessions, MemoryEndedSessions};
+pub use fault::Fault;
+pub use grant::SessionGrant;
+pub use login::{Login, LoginError};
+pub use logout::{Logout, LogoutError};
+pub use logout_all::LogoutAllError;
+pub use profile::{ProfileError, Rename};
+pub use refresh::{RefreshError, RotateRefresh};
+pub use refresh_token::{RefreshToken, RefreshTokens};
+pub use register::{Register, RegisterError, Registration, RegistrationMode};
+pub use seal::{InvalidMasterKey, MasterKey, SealError, Sealer};

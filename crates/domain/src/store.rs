@@ -146,9 +146,11 @@ pub trait CredentialRepo: Send {
         address: &EmailAddress,
     ) -> Result<Option<(User, PasswordCredential)>, StoreError>;
 
-    /// Whether the user's password is still this setting of it. When it is, it MUST stay so until the unit
-    /// ends: a unit that changes the password waits.
-    async fn hold(&mut self, user_id: UserId, version: CredentialVersion) -> Result<bool, StoreError>;
+    /// The user, provided that their password is still this setting of it; else `None`.
+    ///
+    /// Both MUST stay as they are until the unit ends: a unit that changes the password or disables the user
+    /// waits for this one, and this one for it.
+    async fn hold(&mut self, user_id: UserId, version: CredentialVersion) -> Result<Option<User>, StoreError>;
 
     /// Replaces the hash of an unchanged password by another hash of the same password; says whether it was
     /// still there to be replaced. Of two callers at once with the same `old`, one gets `true`.

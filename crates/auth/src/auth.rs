@@ -1,0 +1,155 @@
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use doorward_domain::{
+    Client, Clock, Entropy, EntropyUnavailable, EventId, EventKind, EventReason, PasswordPolicy, SecurityEvent,
+    SessionId, SessionPolicy, Store, Timestamp, UserId,
+};
+
+use crate::password::{PasswordHasher, PasswordScreen};
+use crate::token::{CLOCK_SKEW, TokenIssuer, TokenVerifier};
+use crate::{EndedSessions, Fault, RefreshTokens, RegistrationMode};
+
+/// Everything that users can do, on one set of ports. Cheap to clone.
+#[derive(Clone)]
+pub struct Auth {
+    parts: Arc<AuthParts>,
+}
+
+/// What an [`Auth`] is made of. Every part is needed, so there is nothing to forget and nothing to fail.
+pub struct AuthParts {
+    /// The database.
+    pub store: Arc<dyn Store>,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// Randomness.
+    pub entropy: Arc<dyn Entropy>,
+    /// Hashes and checks passwords.
+    pub hasher: Arc<dyn PasswordHasher>,
+    /// Knows the passwords that nobody may choose.
+    pub screen: Arc<dyn PasswordScreen>,
+    /// Makes access tokens.
+    pub issuer: Arc<dyn TokenIssuer>,
+    /// Checks access tokens.
+    pub verifier: Arc<dyn TokenVerifier>,
+    /// Makes and recognises refresh tokens.
+    pub refresh_tokens: RefreshTokens,
+    /// Knows the sessions that have ended while an access token still names them.
+    pub ended_sessions: Arc<dyn EndedSessions>,
+    /// The rules that an operator can set.
+    pub settings: AuthSettings,
+}
+
+/// The rules that an operator can set.
+#[derive(Clone, Debug)]
+pub struct AuthSettings {
+    /// Who may register.
+    pub registration: RegistrationMode,
+    /// What a new password must satisfy.
+    pub passwords: PasswordPolicy,
+    /// How long sessions last.
+    pub sessions: SessionPolicy,
+    /// How long an access token lasts; an ended session is remembered for as long.
+    pub access_token_lifetime: Duration,
+}
+
+impl Auth {
+    /// The use cases on these ports.
+    #[must_use]
+    pub fn from_parts(parts: AuthParts) -> Self {
+        Self { parts: Arc::new(parts) }
+    }
+
+    /// Tells whether the database answers.
+    ///
+    /// # Errors
+    ///
+    /// [`Fault::Store`] when it does not.
+    pub async fn ready(&self) -> Result<(), Fault> {
+        self.store().read().await?.keys().all().await?;
+        Ok(())
+    }
+
+    /// The public keys as a JWK Set, in JSON.
+    #[must_use]
+    pub fn jwks(&self) -> String {
+        self.parts.verifier.jwks()
+    }
+
+    /// Who may register.
+    #[must_use]
+    pub fn registration_mode(&self) -> RegistrationMode {
+        self.settings().registration
+    }
+
+    pub(crate) fn parts(&self) -> &AuthParts {
+        &self.parts
+    }
+
+    pub(crate) fn store(&self) -> &dyn Store {
+        &*self.parts.store
+    }
+
+    pub(crate) fn settings(&self) -> &AuthSettings {
+        &self.parts.settings
+    }
+
+    pub(crate) fn now(&self) -> Timestamp {
+        self.parts.clock.now()
+    }
+
+    /// A fresh id of any kind, from its `new`.
+    pub(crate) fn fresh<Id>(
+        &self,
+        new: impl FnOnce(&dyn Clock, &dyn Entropy) -> Result<Id, EntropyUnavailable>,
+    ) -> Result<Id, EntropyUnavailable> {
+        new(&*self.parts.clock, &*self.parts.entropy)
+    }
+
+    /// An entry for the security log. A `reason` makes it a failure.
+    pub(crate) fn event(
+        &self,
+        kind: EventKind,
+        reason: Option<EventReason>,
+        subject: (Option<UserId>, Option<SessionId>),
+        client: &Client,
+    ) -> Result<SecurityEvent, EntropyUnavailable> {
+        Ok(SecurityEvent {
+            id: self.fresh(EventId::new)?,
+            at: self.now(),
+            kind,
+            reason,
+            user_id: subject.0,
+            session_id: subject.1,
+            client: client.clone(),
+        })
+    }
+
+    /// Refuses the session's access tokens on this node from now on, for as long as any of them could be valid.
+    pub(crate) fn note_ended(&self, session: SessionId, ended_at: Timestamp) {
+        let until = ended_at.plus(self.settings().access_token_lifetime).plus(2 * CLOCK_SKEW);
+        self.parts.ended_sessions.note(session, until);
+    }
+
+    /// Learns from the database which sessions have ended while an access token can still name them, so that a
+    /// restart forgets none.
+    ///
+    /// # Errors
+    ///
+    /// [`Fault::Store`] when the database does not answer.
+    pub async fn recall_ended_sessions(&self) -> Result<(), Fault> {
+        let now = self.now();
+        let since = now.minus(self.settings().access_token_lifetime).minus(2 * CLOCK_SKEW);
+        for session in self.store().read().await?.sessions().ended_since(since).await? {
+            self.note_ended(session, now);
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Auth {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Auth").field("settings", &self.parts.settings).finish_non_exhaustive()
+    }
+}
