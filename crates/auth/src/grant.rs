@@ -38,10 +38,10 @@ impl Auth {
             authenticated_at: now,
             amr: vec!["pwd".to_owned()],
             last_seen_at: now,
-            idle_expires_at: now.plus(policy.idle),
+            idle_expires_at: now.plus(policy.idle).min(now.plus(policy.absolute)),
             expires_at: now.plus(policy.absolute),
             ended_at: None,
-            client: client.clone(),
+            client: Client { request_id: None, ..client.clone() },
         };
         let refresh_token = self.parts().refresh_tokens.first(id, &*self.parts().entropy)?;
         Ok((session, refresh_token))

@@ -107,7 +107,7 @@ impl Auth {
 
         if unit.sessions().consume_refresh(id, token.generation(), &token.hash(), now).await? {
             unit.sessions().insert_refresh(id, successor.generation(), &successor.hash()).await?;
-            let idle_expires_at = now.plus(self.settings().sessions.idle);
+            let idle_expires_at = now.plus(self.settings().sessions.idle).min(session.expires_at);
             unit.sessions().touch(id, now, idle_expires_at).await?;
             let cutoff = now.minus(self.settings().sessions.reuse_window);
             unit.sessions().forget_refresh(id, cutoff).await?;

@@ -17,13 +17,13 @@ pub struct Session {
     pub amr: Vec<String>,
     /// When the session was last refreshed.
     pub last_seen_at: Timestamp,
-    /// When it ends unless it is refreshed before.
+    /// When it ends unless it is refreshed before; never later than `expires_at`.
     pub idle_expires_at: Timestamp,
     /// When it ends whatever happens.
     pub expires_at: Timestamp,
     /// When it was ended early; `None` while it was not.
     pub ended_at: Option<Timestamp>,
-    /// Where it was opened from.
+    /// Where it was opened from; which request that was stands in the security log.
     pub client: Client,
 }
 

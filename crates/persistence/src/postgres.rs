@@ -1,0 +1,193 @@
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use doorward_domain::store::{ReadUnit, WriteUnit};
+use doorward_domain::{Store, StoreError};
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::{AssertSqlSafe, Connection, PgPool, Postgres, Transaction};
+use thiserror::Error;
+
+use crate::OpenError;
+use crate::error::store_error;
+use crate::migrations::{self, POSTGRES, migrator};
+use crate::unit::Unit;
+
+/// The name of a PostgreSQL schema: 1 to 63 lower-case ASCII letters, digits and underscores, beginning with a
+/// letter. It becomes part of statements, which nothing else does.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SchemaName(String);
+
+/// The text is not a [`SchemaName`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[error("must be 1 to 63 lower-case letters, digits and underscores, beginning with a letter, and not start with pg_")]
+pub struct InvalidSchemaName;
+
+impl FromStr for SchemaName {
+    type Err = InvalidSchemaName;
+
+    fn from_str(text: &str) -> Result<Self, InvalidSchemaName> {
+        let sane = (1..=63).contains(&text.len())
+            && text.starts_with(|c: char| c.is_ascii_lowercase())
+            && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
+            && !text.starts_with("pg_");
+        if sane { Ok(Self(text.to_owned())) } else { Err(InvalidSchemaName) }
+    }
+}
+
+impl Default for SchemaName {
+    /// `doorward`.
+    fn default() -> Self {
+        Self("doorward".to_owned())
+    }
+}
+
+/// How to reach PostgreSQL.
+///
+/// # Defaults
+///
+/// Schema `doorward`, 10 connections.
+#[derive(Clone, Debug)]
+pub struct PostgresOptions {
+    /// Where Doorward's tables live.
+    pub schema: SchemaName,
+    /// How many connections a node uses at most.
+    pub max_connections: u32,
+}
+
+impl Default for PostgresOptions {
+    fn default() -> Self {
+        Self { schema: SchemaName::default(), max_connections: 10 }
+    }
+}
+
+/// Everything in one schema of a PostgreSQL database, for any number of nodes.
+///
+/// Transactions are READ COMMITTED. The schema is set for each transaction and nothing is set for a session,
+/// so a transaction-mode pooler may stand in between.
+pub struct PostgresStore {
+    pool: PgPool,
+    begin_read: Arc<str>,
+    begin_write: Arc<str>,
+    schema: SchemaName,
+}
+
+/// How long a unit waits for a connection before the database counts as unavailable.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// A connection that has been idle for longer is asked for a sign of life before it is used.
+const TRUSTED_IDLE: Duration = Duration::from_secs(1);
+
+impl PostgresStore {
+    /// Connects to the database that a `postgres:` URL names and brings its schema up to date. Any number of
+    /// nodes may do so at once.
+    ///
+    /// # Errors
+    ///
+    /// [`OpenError`] when the database cannot be reached or migrated.
+    pub async fn open(url: &str, options: PostgresOptions) -> Result<Self, OpenError> {
+        let store = Self::connect(url, options).await?;
+        store.migrate().await?;
+        Ok(store)
+    }
+
+    /// Connects as [`open`](Self::open) does, and refuses a schema that is not up to date.
+    ///
+    /// # Errors
+    ///
+    /// [`OpenError`], [`OpenError::SchemaVersion`] among others.
+    pub async fn open_migrated(url: &str, options: PostgresOptions) -> Result<Self, OpenError> {
+        let store = Self::connect(url, options).await?;
+        let mut transaction = store.begin(&store.begin_read).await.map_err(OpenError::Unreachable)?;
+        let found = sqlx::query_scalar("SELECT max(version) FROM doorward_migrations WHERE success")
+            .fetch_one(&mut *transaction)
+            .await
+            .unwrap_or(None::<i64>);
+        migrations::check_version(POSTGRES, found.unwrap_or(0))?;
+        Ok(store)
+    }
+
+    async fn connect(url: &str, options: PostgresOptions) -> Result<Self, OpenError> {
+        let connect = PgConnectOptions::from_str(url)
+            .map_err(OpenError::InvalidUrl)?
+            .application_name("doorward");
+        let pool = PgPoolOptions::new()
+            .max_connections(options.max_connections.max(1))
+            .acquire_timeout(PATIENCE)
+            .test_before_acquire(false)
+            .before_acquire(|connection, meta| {
+                Box::pin(async move {
+                    if meta.idle_for > TRUSTED_IDLE {
+                        connection.ping().await?;
+                    }
+                    Ok(true)
+                })
+            })
+            .connect_with(connect)
+            .await
+            .map_err(OpenError::Unreachable)?;
+        let schema = options.schema;
+        // One round trip: begin, and find the tables whatever the connection was used for before.
+        let begin = |mode| Arc::from(format!("BEGIN {mode}; SET LOCAL search_path TO {}", schema.0));
+        Ok(Self {
+            pool,
+            begin_read: begin("ISOLATION LEVEL READ COMMITTED READ ONLY"),
+            begin_write: begin("ISOLATION LEVEL READ COMMITTED READ WRITE"),
+            schema,
+        })
+    }
+
+    async fn migrate(&self) -> Result<(), OpenError> {
+        let mut transaction = self.begin(&self.begin_write).await.map_err(OpenError::Unreachable)?;
+        // Held until the transaction ends; the number is arbitrary and Doorward's own.
+        sqlx::query("SELECT pg_advisory_xact_lock($1)")
+            .bind(0x646f_6f72_7761_7264_i64)
+            .execute(&mut *transaction)
+            .await
+            .map_err(OpenError::Unreachable)?;
+        let mut migrator = migrator(POSTGRES);
+        migrator.create_schema(self.schema.0.clone());
+        migrator.run(&mut *transaction).await.map_err(OpenError::Migration)?;
+        transaction.commit().await.map_err(OpenError::Unreachable)
+    }
+
+    /// The one place where a statement is not a literal: it holds a [`SchemaName`].
+    async fn begin(&self, statement: &Arc<str>) -> Result<Transaction<'static, Postgres>, sqlx::Error> {
+        self.pool.begin_with(AssertSqlSafe(Arc::clone(statement))).await
+    }
+
+    async fn unit(&self, statement: &Arc<str>) -> Result<Box<Unit<Postgres>>, StoreError> {
+        Ok(Box::new(Unit::new(self.begin(statement).await.map_err(store_error)?)))
+    }
+}
+
+#[async_trait]
+impl Store for PostgresStore {
+    async fn read(&self) -> Result<Box<dyn ReadUnit>, StoreError> {
+        Ok(self.unit(&self.begin_read).await?)
+    }
+
+    async fn write(&self) -> Result<Box<dyn WriteUnit>, StoreError> {
+        Ok(self.unit(&self.begin_write).await?)
+    }
+}
+
+impl fmt::Debug for PostgresStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PostgresStore").field("schema", &self.schema).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_schema_name_cannot_carry_a_statement() {
+        assert!("doorward_2".parse::<SchemaName>().is_ok());
+        for text in ["", "a;drop table users", "a b", "A", "1a", "a\"b", "pg_catalog", "é", &"a".repeat(64)] {
+            assert_eq!(text.parse::<SchemaName>(), Err(InvalidSchemaName), "{text:?}");
+        }
+    }
+}

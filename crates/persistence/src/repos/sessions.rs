@@ -1,0 +1,203 @@
+use std::net::IpAddr;
+
+use async_trait::async_trait;
+use doorward_domain::store::SessionRepo;
+use doorward_domain::{
+    Client, CredentialVersion, EndReason, RefreshTokenHash, RefreshTokenRecord, Session, SessionId, StoreError,
+    Timestamp, UserAgent, UserId,
+};
+
+use super::{column, moment, optional_moment, words, words_to_json};
+use crate::dialect::{Dialect, Statement};
+use crate::error::corrupt;
+use crate::unit::Unit;
+
+macro_rules! session_columns {
+    () => {
+        "id, user_id, credential_version, authenticated_at, amr, last_seen_at, idle_expires_at, expires_at, \
+         ended_at, ip, user_agent"
+    };
+}
+
+const FIND: &str = concat!("SELECT ", session_columns!(), " FROM sessions WHERE id = $1");
+const HOLD: &str = concat!("SELECT ", session_columns!(), " FROM sessions WHERE id = $1 FOR NO KEY UPDATE");
+
+fn session<D: Dialect>(row: &D::Row) -> Result<Session, StoreError> {
+    let ip = column::<D, Option<String>>(row, "ip")?;
+    Ok(Session {
+        id: SessionId::from_uuid(column::<D, _>(row, "id")?),
+        user_id: UserId::from_uuid(column::<D, _>(row, "user_id")?),
+        credential_version: CredentialVersion::from_uuid(column::<D, _>(row, "credential_version")?),
+        authenticated_at: moment::<D>(row, "authenticated_at")?,
+        amr: words::<D>(row, "amr")?,
+        last_seen_at: moment::<D>(row, "last_seen_at")?,
+        idle_expires_at: moment::<D>(row, "idle_expires_at")?,
+        expires_at: moment::<D>(row, "expires_at")?,
+        ended_at: optional_moment::<D>(row, "ended_at")?,
+        client: Client {
+            ip: ip.map(|ip| ip.parse::<IpAddr>()).transpose().map_err(corrupt("address"))?,
+            user_agent: column::<D, Option<String>>(row, "user_agent")?.as_deref().map(UserAgent::sanitized),
+            request_id: None,
+        },
+    })
+}
+
+fn session_id<D: Dialect>(row: &D::Row) -> Result<SessionId, StoreError> {
+    column::<D, _>(row, "id").map(SessionId::from_uuid)
+}
+
+#[async_trait]
+impl<D: Dialect> SessionRepo for Unit<D> {
+    async fn insert(&mut self, session: &Session, first: &RefreshTokenHash) -> Result<(), StoreError> {
+        Statement::<D>::new(
+            "INSERT INTO sessions (id, user_id, credential_version, authenticated_at, amr, last_seen_at, \
+             idle_expires_at, expires_at, ip, user_agent) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+        )
+        .bind(session.id.uuid())
+        .bind(session.user_id.uuid())
+        .bind(session.credential_version.uuid())
+        .bind(session.authenticated_at.unix_micros())
+        .bind(words_to_json(&session.amr))
+        .bind(session.last_seen_at.unix_micros())
+        .bind(session.idle_expires_at.unix_micros())
+        .bind(session.expires_at.unix_micros())
+        .bind(session.client.ip.map(|ip| ip.to_string()))
+        .bind(session.client.user_agent.as_ref().map(|agent| agent.as_str().to_owned()))
+        .execute(self.connection())
+        .await?;
+        self.insert_refresh(session.id, 0, first).await
+    }
+
+    async fn find(&mut self, id: SessionId) -> Result<Option<Session>, StoreError> {
+        let row = Statement::<D>::new(FIND).bind(id.uuid()).fetch_optional(self.connection()).await?;
+        row.as_ref().map(session::<D>).transpose()
+    }
+
+    async fn hold(&mut self, id: SessionId) -> Result<Option<Session>, StoreError> {
+        let row = Statement::<D>::holding(HOLD, FIND).bind(id.uuid()).fetch_optional(self.connection()).await?;
+        row.as_ref().map(session::<D>).transpose()
+    }
+
+    async fn consume_refresh(
+        &mut self,
+        id: SessionId,
+        generation: u32,
+        hash: &RefreshTokenHash,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
+        Statement::<D>::new(
+            "UPDATE refresh_tokens SET used_at = $4 \
+             WHERE session_id = $1 AND generation = $2 AND hash = $3 AND used_at IS NULL",
+        )
+        .bind(id.uuid())
+        .bind(i64::from(generation))
+        .bind(hash.as_bytes().to_vec())
+        .bind(now.unix_micros())
+        .happened(self.connection())
+        .await
+    }
+
+    async fn insert_refresh(
+        &mut self,
+        id: SessionId,
+        generation: u32,
+        hash: &RefreshTokenHash,
+    ) -> Result<(), StoreError> {
+        Statement::<D>::new("INSERT INTO refresh_tokens (session_id, generation, hash) VALUES ($1, $2, $3)")
+            .bind(id.uuid())
+            .bind(i64::from(generation))
+            .bind(hash.as_bytes().to_vec())
+            .execute(self.connection())
+            .await?;
+        Ok(())
+    }
+
+    async fn find_refresh(
+        &mut self,
+        id: SessionId,
+        generation: u32,
+    ) -> Result<Option<RefreshTokenRecord>, StoreError> {
+        let row = Statement::<D>::new(
+            "SELECT hash, used_at FROM refresh_tokens WHERE session_id = $1 AND generation = $2",
+        )
+        .bind(id.uuid())
+        .bind(i64::from(generation))
+        .fetch_optional(self.connection())
+        .await?;
+        row.map(|row| {
+            let hash: Vec<u8> = column::<D, _>(&row, "hash")?;
+            let hash = <[u8; 32]>::try_from(hash.as_slice()).map_err(corrupt("token hash"))?;
+            let used_at = optional_moment::<D>(&row, "used_at")?;
+            Ok(RefreshTokenRecord { generation, hash: RefreshTokenHash::from_bytes(hash), used_at })
+        })
+        .transpose()
+    }
+
+    async fn forget_refresh(&mut self, id: SessionId, cutoff: Timestamp) -> Result<(), StoreError> {
+        // The newest token used before the cutoff stays: its own successor may have been used since.
+        Statement::<D>::new(
+            "DELETE FROM refresh_tokens WHERE session_id = $1 AND generation < \
+             (SELECT max(generation) FROM refresh_tokens WHERE session_id = $1 AND used_at < $2)",
+        )
+        .bind(id.uuid())
+        .bind(cutoff.unix_micros())
+        .execute(self.connection())
+        .await?;
+        Ok(())
+    }
+
+    async fn touch(&mut self, id: SessionId, now: Timestamp, idle_expires_at: Timestamp) -> Result<(), StoreError> {
+        Statement::<D>::new("UPDATE sessions SET last_seen_at = $2, idle_expires_at = $3 WHERE id = $1")
+            .bind(id.uuid())
+            .bind(now.unix_micros())
+            .bind(idle_expires_at.unix_micros())
+            .execute(self.connection())
+            .await?;
+        Ok(())
+    }
+
+    async fn end(&mut self, id: SessionId, reason: EndReason, now: Timestamp) -> Result<bool, StoreError> {
+        Statement::<D>::new("UPDATE sessions SET ended_at = $2, end_reason = $3 WHERE id = $1 AND ended_at IS NULL")
+            .bind(id.uuid())
+            .bind(now.unix_micros())
+            .bind(reason.as_str().to_owned())
+            .happened(self.connection())
+            .await
+    }
+
+    async fn end_all(
+        &mut self,
+        user_id: UserId,
+        reason: EndReason,
+        now: Timestamp,
+    ) -> Result<Vec<SessionId>, StoreError> {
+        let rows = Statement::<D>::new(
+            "UPDATE sessions SET ended_at = $2, end_reason = $3 WHERE user_id = $1 AND ended_at IS NULL RETURNING id",
+        )
+        .bind(user_id.uuid())
+        .bind(now.unix_micros())
+        .bind(reason.as_str().to_owned())
+        .fetch_all(self.connection())
+        .await?;
+        rows.iter().map(session_id::<D>).collect()
+    }
+
+    async fn ended_since(&mut self, moment: Timestamp) -> Result<Vec<SessionId>, StoreError> {
+        let rows = Statement::<D>::new("SELECT id FROM sessions WHERE ended_at >= $1")
+            .bind(moment.unix_micros())
+            .fetch_all(self.connection())
+            .await?;
+        rows.iter().map(session_id::<D>).collect()
+    }
+
+    async fn delete_expired(&mut self, moment: Timestamp, limit: u32) -> Result<u64, StoreError> {
+        Statement::<D>::new(
+            "DELETE FROM sessions WHERE id IN \
+             (SELECT id FROM sessions WHERE idle_expires_at < $1 OR ended_at < $1 LIMIT $2)",
+        )
+        .bind(moment.unix_micros())
+        .bind(i64::from(limit))
+        .execute(self.connection())
+        .await
+    }
+}

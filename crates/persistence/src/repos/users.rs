@@ -1,0 +1,82 @@
+use async_trait::async_trait;
+use doorward_domain::store::UserRepo;
+use doorward_domain::{DisplayName, EmailAddress, StoreError, Timestamp, User, UserId};
+
+use super::{column, moment, optional_moment, words, words_to_json};
+use crate::dialect::{Dialect, Statement};
+use crate::error::corrupt;
+use crate::unit::Unit;
+
+/// What [`user`] reads, of the table alias `u`.
+macro_rules! user_columns {
+    () => {
+        "u.id, u.email, u.email_verified_at, u.name, u.roles, u.disabled_at, u.created_at, u.updated_at"
+    };
+}
+pub(super) use user_columns;
+
+const FIND: &str = concat!("SELECT ", user_columns!(), " FROM users u WHERE u.id = $1");
+const HOLD: &str = concat!("SELECT ", user_columns!(), " FROM users u WHERE u.id = $1 FOR NO KEY UPDATE");
+
+pub(super) fn user<D: Dialect>(row: &D::Row) -> Result<User, StoreError> {
+    let name = column::<D, Option<String>>(row, "name")?;
+    Ok(User {
+        id: UserId::from_uuid(column::<D, _>(row, "id")?),
+        email: EmailAddress::parse(&column::<D, String>(row, "email")?).map_err(corrupt("address"))?,
+        email_verified_at: optional_moment::<D>(row, "email_verified_at")?,
+        name: name.map(|name| DisplayName::parse(&name)).transpose().map_err(corrupt("name"))?,
+        roles: words::<D>(row, "roles")?,
+        disabled_at: optional_moment::<D>(row, "disabled_at")?,
+        created_at: moment::<D>(row, "created_at")?,
+        updated_at: moment::<D>(row, "updated_at")?,
+    })
+}
+
+#[async_trait]
+impl<D: Dialect> UserRepo for Unit<D> {
+    async fn insert_new(&mut self, user: &User) -> Result<bool, StoreError> {
+        Statement::<D>::new(
+            "INSERT INTO users (id, email, email_key, email_verified_at, name, roles, disabled_at, created_at, \
+             updated_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT (email_key) DO NOTHING",
+        )
+        .bind(user.id.uuid())
+        .bind(user.email.as_str().to_owned())
+        .bind(user.email.canonical())
+        .bind(user.email_verified_at.map(Timestamp::unix_micros))
+        .bind(user.name.as_ref().map(|name| name.as_str().to_owned()))
+        .bind(words_to_json(&user.roles))
+        .bind(user.disabled_at.map(Timestamp::unix_micros))
+        .bind(user.created_at.unix_micros())
+        .bind(user.updated_at.unix_micros())
+        .happened(self.connection())
+        .await
+    }
+
+    async fn find(&mut self, id: UserId) -> Result<Option<User>, StoreError> {
+        let row = Statement::<D>::new(FIND).bind(id.uuid()).fetch_optional(self.connection()).await?;
+        row.as_ref().map(user::<D>).transpose()
+    }
+
+    async fn hold(&mut self, id: UserId) -> Result<Option<User>, StoreError> {
+        let row = Statement::<D>::holding(HOLD, FIND).bind(id.uuid()).fetch_optional(self.connection()).await?;
+        row.as_ref().map(user::<D>).transpose()
+    }
+
+    async fn rename(
+        &mut self,
+        id: UserId,
+        name: Option<DisplayName>,
+        now: Timestamp,
+    ) -> Result<Option<User>, StoreError> {
+        let row = Statement::<D>::new(concat!(
+            "UPDATE users AS u SET name = $2, updated_at = $3 WHERE u.id = $1 RETURNING ",
+            "id, email, email_verified_at, name, roles, disabled_at, created_at, updated_at"
+        ))
+        .bind(id.uuid())
+        .bind(name.map(|name| name.as_str().to_owned()))
+        .bind(now.unix_micros())
+        .fetch_optional(self.connection())
+        .await?;
+        row.as_ref().map(user::<D>).transpose()
+    }
+}

@@ -1,0 +1,111 @@
+use std::fmt;
+use std::str::FromStr;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use doorward_domain::store::{ReadUnit, WriteUnit};
+use doorward_domain::{Store, StoreError};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::{Sqlite, SqlitePool};
+
+use crate::OpenError;
+use crate::error::store_error;
+use crate::migrations::{self, SQLITE, migrator};
+use crate::unit::Unit;
+
+/// Everything in one SQLite file: one writer, several readers, write-ahead log.
+///
+/// A commit has reached the disk (`synchronous=FULL`) before it is answered. Write units begin with
+/// `BEGIN IMMEDIATE` on a single connection, so they queue here in order instead of failing as busy there.
+pub struct SqliteStore {
+    writer: SqlitePool,
+    readers: SqlitePool,
+}
+
+/// How long a unit waits for its turn before the database counts as unavailable.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+impl SqliteStore {
+    /// Opens the file that a `sqlite:` URL names, creating it when there is none, and brings its schema up to
+    /// date. `max_readers` connections read at once.
+    ///
+    /// # Errors
+    ///
+    /// [`OpenError`] when the URL names no file, or the file cannot be opened or migrated.
+    pub async fn open(url: &str, max_readers: u32) -> Result<Self, OpenError> {
+        let store = Self::connect(url, max_readers).await?;
+        store.migrate().await?;
+        Ok(store)
+    }
+
+    /// Opens the file as [`open`](Self::open) does, and refuses it when its schema is not up to date.
+    ///
+    /// # Errors
+    ///
+    /// [`OpenError`], [`OpenError::SchemaVersion`] among others.
+    pub async fn open_migrated(url: &str, max_readers: u32) -> Result<Self, OpenError> {
+        let store = Self::connect(url, max_readers).await?;
+        let found = sqlx::query_scalar("SELECT max(version) FROM doorward_migrations WHERE success")
+            .fetch_one(&store.writer)
+            .await
+            .unwrap_or(None::<i64>);
+        migrations::check_version(SQLITE, found.unwrap_or(0))?;
+        Ok(store)
+    }
+
+    async fn connect(url: &str, max_readers: u32) -> Result<Self, OpenError> {
+        if url.contains(":memory:") || url.contains("mode=memory") {
+            return Err(OpenError::NotAFile);
+        }
+        let options = SqliteConnectOptions::from_str(url)
+            .map_err(OpenError::InvalidUrl)?
+            .create_if_missing(true)
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(SqliteSynchronous::Full)
+            .foreign_keys(true)
+            .busy_timeout(PATIENCE);
+        let writer = SqlitePoolOptions::new()
+            .max_connections(1)
+            .acquire_timeout(PATIENCE)
+            .idle_timeout(None)
+            .max_lifetime(None)
+            .test_before_acquire(false)
+            .connect_with(options.clone())
+            .await
+            .map_err(OpenError::Unreachable)?;
+        let readers = SqlitePoolOptions::new()
+            .max_connections(max_readers.max(1))
+            .acquire_timeout(PATIENCE)
+            .test_before_acquire(false)
+            .connect_lazy_with(options.create_if_missing(false).read_only(true));
+        Ok(Self { writer, readers })
+    }
+
+    async fn migrate(&self) -> Result<(), OpenError> {
+        let mut transaction =
+            self.writer.begin_with("BEGIN IMMEDIATE").await.map_err(OpenError::Unreachable)?;
+        migrator(SQLITE).run(&mut *transaction).await.map_err(OpenError::Migration)?;
+        transaction.commit().await.map_err(OpenError::Unreachable)
+    }
+
+    async fn begin(&self, pool: &SqlitePool, statement: &'static str) -> Result<Box<Unit<Sqlite>>, StoreError> {
+        Ok(Box::new(Unit::new(pool.begin_with(statement).await.map_err(store_error)?)))
+    }
+}
+
+#[async_trait]
+impl Store for SqliteStore {
+    async fn read(&self) -> Result<Box<dyn ReadUnit>, StoreError> {
+        Ok(self.begin(&self.readers, "BEGIN").await?)
+    }
+
+    async fn write(&self) -> Result<Box<dyn WriteUnit>, StoreError> {
+        Ok(self.begin(&self.writer, "BEGIN IMMEDIATE").await?)
+    }
+}
+
+impl fmt::Debug for SqliteStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SqliteStore(..)")
+    }
+}
