@@ -3,8 +3,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use doorward_domain::{
-    Client, Clock, Entropy, EntropyUnavailable, EventId, EventKind, EventReason, PasswordPolicy, SecurityEvent,
-    SessionId, SessionPolicy, Store, Timestamp, UserId,
+    Client, Clock, Entropy, EntropyUnavailable, EventId, EventKind, EventReason, PasswordPolicy, RequestId,
+    SecurityEvent, SessionId, SessionPolicy, Store, Timestamp, UserId,
 };
 
 use crate::password::{PasswordHasher, PasswordScreen};
@@ -81,6 +81,14 @@ impl Auth {
     #[must_use]
     pub fn registration_mode(&self) -> RegistrationMode {
         self.settings().registration
+    }
+
+    /// An id for a request that brought none of its own.
+    #[must_use]
+    pub fn new_request_id(&self) -> RequestId {
+        // Without randomness nothing else works either, and the log still tells the requests apart by time.
+        let id = self.fresh(EventId::new).map(|id| id.to_string());
+        id.ok().and_then(|id| RequestId::parse(&id)).unwrap_or_else(RequestId::unknown)
     }
 
     pub(crate) fn parts(&self) -> &AuthParts {

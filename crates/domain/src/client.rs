@@ -51,6 +51,12 @@ impl RequestId {
         sane.then(|| Self(text.to_owned()))
     }
 
+    /// The id of a request that could be given none.
+    #[must_use]
+    pub fn unknown() -> Self {
+        Self("unknown".to_owned())
+    }
+
     /// The text.
     #[must_use]
     pub fn as_str(&self) -> &str {

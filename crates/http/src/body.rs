@@ -1,0 +1,201 @@
+//! Reading JSON bodies strictly.
+//!
+//! A body is read into [`Fields`] first, and a request takes its fields out of them one by one. So every error of
+//! a body is told at once, by field and code, and no value is ever echoed, which a deserializer's message would.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Body as HttpBody;
+use axum::extract::{FromRef, FromRequest, Request};
+use axum::http::HeaderMap;
+use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE};
+use bytes::Bytes;
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use secrecy::SecretString;
+use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, Visitor};
+use serde_json::Value;
+
+use crate::config::{HttpConfig, HttpLimits};
+use crate::problem::{FieldError, Kind, Problem};
+
+/// A request body of type `T`.
+pub(crate) struct Body<T>(pub(crate) T);
+
+/// A type that a JSON object can be read into.
+pub(crate) trait FromFields: Sized {
+    /// Whether no body at all stands for an empty object.
+    const MAY_BE_ABSENT: bool = false;
+
+    /// Takes its fields; what is wrong with them is noted in `fields`, and `None` returned.
+    fn from_fields(fields: &mut Fields) -> Option<Self>;
+}
+
+impl<T, S> FromRequest<S> for Body<T>
+where
+    T: FromFields,
+    S: Send + Sync,
+    Arc<HttpConfig>: FromRef<S>,
+{
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        let config = Arc::<HttpConfig>::from_ref(state);
+        let (parts, body) = request.into_parts();
+        let bytes = read(&parts.headers, body, &config.limits).await?;
+        let mut fields = if bytes.is_empty() && T::MAY_BE_ABSENT {
+            Fields::default()
+        } else if is_json(&parts.headers) {
+            Fields::parse(&bytes)?
+        } else {
+            return Err(Kind::UnsupportedMediaType.into());
+        };
+        let value = T::from_fields(&mut fields);
+        match (value, fields.finish()) {
+            (Some(value), errors) if errors.is_empty() => Ok(Self(value)),
+            (_, errors) => Err(Problem::validation(errors)),
+        }
+    }
+}
+
+async fn read(headers: &HeaderMap, body: HttpBody, limits: &HttpLimits) -> Result<Bytes, Problem> {
+    let announced = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
+    if announced.is_some_and(|length| length > HttpLimits::BODY_BYTES) {
+        return Err(Kind::PayloadTooLarge.into());
+    }
+    let reading = Limited::new(body, HttpLimits::BODY_BYTES).collect();
+    match tokio::time::timeout(limits.body_timeout.max(Duration::from_millis(1)), reading).await {
+        Err(_) => Err(Kind::RequestTimeout.into()),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(Kind::PayloadTooLarge.into()),
+        Ok(Err(_)) => Err(Kind::BadRequest.into()),
+        Ok(Ok(collected)) => Ok(collected.to_bytes()),
+    }
+}
+
+fn is_json(headers: &HeaderMap) -> bool {
+    let mut types = headers.get_all(CONTENT_TYPE).iter();
+    match (types.next().and_then(|value| value.to_str().ok()), types.next()) {
+        (Some(value), None) => {
+            let essence = value.split(';').next().unwrap_or_default().trim();
+            essence.eq_ignore_ascii_case("application/json")
+        }
+        _ => false,
+    }
+}
+
+/// The fields of a JSON object, and what has been found wrong with them.
+#[derive(Default)]
+pub(crate) struct Fields {
+    present: Vec<(String, Value)>,
+    errors: Vec<FieldError>,
+}
+
+impl Fields {
+    fn parse(bytes: &[u8]) -> Result<Self, Problem> {
+        // The one error that the visitor below makes is told apart by the category.
+        let present = serde_json::from_slice::<UniqueFields>(bytes).map_err(|error| {
+            if error.is_data() {
+                Problem::from(Kind::BadRequest).with_detail(UniqueFields::EXPECTED)
+            } else {
+                Kind::MalformedJson.into()
+            }
+        })?;
+        Ok(Self { present: present.0, errors: Vec::new() })
+    }
+
+    /// Takes a field that need not be there. `null` counts as absent.
+    fn take(&mut self, name: &str) -> Option<Value> {
+        let at = self.present.iter().position(|(present, _)| present == name)?;
+        let (_, value) = self.present.swap_remove(at);
+        Some(value).filter(|value| !value.is_null())
+    }
+
+    /// Whether the field is there, be it `null`.
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.present.iter().any(|(present, _)| present == name)
+    }
+
+    /// A text that need not be there.
+    pub(crate) fn optional_text(&mut self, name: &str) -> Option<String> {
+        match self.take(name)? {
+            Value::String(text) => Some(text),
+            _ => {
+                self.refuse(FieldError::new(name, "wrong_type", "must be a text"));
+                None
+            }
+        }
+    }
+
+    /// A text that has to be there.
+    pub(crate) fn text(&mut self, name: &str) -> Option<String> {
+        let errors_before = self.errors.len();
+        let text = self.optional_text(name);
+        if text.is_none() && self.errors.len() == errors_before {
+            self.refuse(FieldError::new(name, "required", "is required"));
+        }
+        text
+    }
+
+    /// A secret that has to be there.
+    pub(crate) fn secret(&mut self, name: &str) -> Option<SecretString> {
+        self.text(name).map(SecretString::from)
+    }
+
+    /// Takes what a parser made of a field, or notes its error.
+    pub(crate) fn noting<T>(&mut self, parsed: Result<T, FieldError>) -> Option<T> {
+        parsed.map_err(|error| self.refuse(error)).ok()
+    }
+
+    pub(crate) fn refuse(&mut self, error: FieldError) {
+        self.errors.push(error);
+    }
+
+    /// Everything that is wrong, fields that nobody took included.
+    fn finish(mut self) -> Vec<FieldError> {
+        const LONGEST_ECHO: usize = 64;
+        let unknown = self.present.into_iter().map(|(name, _)| {
+            let name: String = name.chars().take(LONGEST_ECHO).collect();
+            FieldError::new(name, "unknown_field", "is not a field of this request")
+        });
+        // A body of thousands of unknown fields gets no answer of thousands of errors.
+        self.errors.extend(unknown.take(16));
+        self.errors
+    }
+}
+
+/// The fields of an object that names each of them once. A repeated field is read differently by different
+/// parsers (RFC 8259 section 4), so it is refused.
+struct UniqueFields(Vec<(String, Value)>);
+
+impl UniqueFields {
+    const EXPECTED: &'static str = "The body has to be a JSON object that names each field once";
+}
+
+impl<'de> Deserialize<'de> for UniqueFields {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct ObjectVisitor;
+
+        impl<'de> Visitor<'de> for ObjectVisitor {
+            type Value = UniqueFields;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(UniqueFields::EXPECTED)
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<UniqueFields, A::Error> {
+                let mut fields: Vec<(String, Value)> = Vec::new();
+                while let Some((name, value)) = map.next_entry::<String, Value>()? {
+                    // More fields than any request has cannot be right, and comparing them all would be slow.
+                    if fields.len() > 64 || fields.iter().any(|(known, _)| *known == name) {
+                        return Err(A::Error::custom(UniqueFields::EXPECTED));
+                    }
+                    fields.push((name, value));
+                }
+                Ok(UniqueFields(fields))
+            }
+        }
+
+        deserializer.deserialize_map(ObjectVisitor)
+    }
+}

@@ -1,0 +1,54 @@
+use axum::http::header::COOKIE;
+use axum::http::{HeaderMap, HeaderValue};
+use cookie::{Cookie, SameSite};
+use doorward_auth::RefreshToken;
+use secrecy::{ExposeSecret, SecretString};
+use std::time::Duration;
+
+use crate::config::HttpConfig;
+
+/// The cookie's name over TLS. The prefix has browsers insist on `Secure`, `Path=/` and no `Domain`, so that no
+/// neighbouring host can set it (RFC 6265bis section 4.1.3.2).
+const SECURE_NAME: &str = "__Host-doorward";
+/// The cookie's name over plain HTTP, which is for development alone.
+const PLAIN_NAME: &str = "doorward";
+
+/// The refresh token that a browser sends, if it does.
+pub(crate) fn refresh_token(headers: &HeaderMap, config: &HttpConfig) -> Option<SecretString> {
+    let name = name(config);
+    headers
+        .get_all(COOKIE)
+        .iter()
+        .filter_map(|line| line.to_str().ok())
+        .flat_map(Cookie::split_parse)
+        .filter_map(Result::ok)
+        .find(|cookie| cookie.name() == name)
+        .map(|cookie| SecretString::from(cookie.value().to_owned()))
+}
+
+/// The `Set-Cookie` that hands a refresh token to a browser; `None` when it would not be a header.
+pub(crate) fn hand_out(token: &RefreshToken, lifetime: Duration, config: &HttpConfig) -> Option<HeaderValue> {
+    set_cookie(token.to_text().expose_secret(), lifetime, config)
+}
+
+/// The `Set-Cookie` that takes it back.
+pub(crate) fn take_back(config: &HttpConfig) -> Option<HeaderValue> {
+    set_cookie("", Duration::ZERO, config)
+}
+
+fn set_cookie(value: &str, lifetime: Duration, config: &HttpConfig) -> Option<HeaderValue> {
+    let cookie = Cookie::build((name(config), value))
+        .http_only(true)
+        .secure(config.is_https())
+        .same_site(SameSite::Lax)
+        .path("/")
+        .max_age(lifetime.try_into().ok()?)
+        .build();
+    let mut header = HeaderValue::from_str(&cookie.to_string()).ok()?;
+    header.set_sensitive(true);
+    Some(header)
+}
+
+fn name(config: &HttpConfig) -> &'static str {
+    if config.is_https() { SECURE_NAME } else { PLAIN_NAME }
+}

@@ -1,0 +1,355 @@
+//! Problem responses (RFC 9457), and the one place where an error of a use case becomes one.
+
+use std::error::Error;
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use axum::http::header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use axum::http::{HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use doorward_auth::Unauthenticated;
+use doorward_auth::password::HashingError;
+use doorward_auth::{Fault, LoginError, LogoutAllError, LogoutError, ProfileError, RefreshError, RegisterError};
+use doorward_domain::{InvalidEmail, InvalidName, PasswordRefused, StoreError};
+use serde::Serialize;
+
+/// What kind of problem it is: its stable code, its status and its title.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// The body is not JSON.
+    MalformedJson,
+    /// The request cannot be read.
+    BadRequest,
+    /// The address or the password is wrong.
+    InvalidCredentials,
+    /// There is no valid access token.
+    Unauthenticated,
+    /// There is no valid refresh token.
+    InvalidRefreshToken,
+    /// The address has to be verified first.
+    EmailNotVerified,
+    /// The account is disabled.
+    AccountDisabled,
+    /// A cookie came from a page of another origin.
+    CsrfRejected,
+    /// What was asked for is not allowed.
+    Forbidden,
+    /// There is no such thing here.
+    NotFound,
+    /// The path exists and does not take this method.
+    MethodNotAllowed,
+    /// The request did not arrive in time.
+    RequestTimeout,
+    /// The address has an account.
+    EmailTaken,
+    /// The body is too long.
+    PayloadTooLarge,
+    /// The body is of another type than JSON.
+    UnsupportedMediaType,
+    /// A field does not satisfy its rules.
+    ValidationFailed,
+    /// Something went wrong that nobody foresaw.
+    Internal,
+    /// Too much is being done already.
+    Overloaded,
+    /// A dependency is down.
+    Unavailable,
+}
+
+impl Kind {
+    const fn parts(self) -> (StatusCode, &'static str, &'static str) {
+        match self {
+            Self::MalformedJson => (StatusCode::BAD_REQUEST, "malformed_json", "The body is not valid JSON"),
+            Self::BadRequest => (StatusCode::BAD_REQUEST, "bad_request", "The request cannot be read"),
+            Self::InvalidCredentials => {
+                (StatusCode::UNAUTHORIZED, "invalid_credentials", "The address or the password is wrong")
+            }
+            Self::Unauthenticated => (StatusCode::UNAUTHORIZED, "unauthenticated", "A valid access token is needed"),
+            Self::InvalidRefreshToken => {
+                (StatusCode::UNAUTHORIZED, "invalid_refresh_token", "The refresh token is not valid")
+            }
+            Self::EmailNotVerified => {
+                (StatusCode::FORBIDDEN, "email_not_verified", "The address has to be verified first")
+            }
+            Self::AccountDisabled => (StatusCode::FORBIDDEN, "account_disabled", "The account is disabled"),
+            Self::CsrfRejected => {
+                (StatusCode::FORBIDDEN, "csrf_rejected", "Cookies are taken from this service's own pages only")
+            }
+            Self::Forbidden => (StatusCode::FORBIDDEN, "forbidden", "This is not allowed"),
+            Self::NotFound => (StatusCode::NOT_FOUND, "not_found", "There is nothing here"),
+            Self::MethodNotAllowed => {
+                (StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "This path does not take this method")
+            }
+            Self::RequestTimeout => {
+                (StatusCode::REQUEST_TIMEOUT, "request_timeout", "The request did not arrive in time")
+            }
+            Self::EmailTaken => (StatusCode::CONFLICT, "email_taken", "The address has an account already"),
+            Self::PayloadTooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "payload_too_large", "The body is too long"),
+            Self::UnsupportedMediaType => {
+                (StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", "The body has to be application/json")
+            }
+            Self::ValidationFailed => {
+                (StatusCode::UNPROCESSABLE_ENTITY, "validation_failed", "A field does not satisfy its rules")
+            }
+            Self::Internal => {
+                (StatusCode::INTERNAL_SERVER_ERROR, "internal", "Something went wrong that nobody foresaw")
+            }
+            Self::Overloaded => (StatusCode::SERVICE_UNAVAILABLE, "overloaded", "Too much is being done already"),
+            Self::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, "unavailable", "A dependency is down"),
+        }
+    }
+
+    /// How long a client should wait before it tries again, where waiting helps.
+    const fn retry_after(self) -> Option<Duration> {
+        match self {
+            Self::Overloaded => Some(Duration::from_secs(1)),
+            Self::Unavailable => Some(Duration::from_secs(2)),
+            _ => None,
+        }
+    }
+}
+
+/// What is wrong with one field.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct FieldError {
+    /// The field.
+    pub field: String,
+    /// The broken rule's stable name.
+    pub code: &'static str,
+    /// The broken rule in words.
+    pub detail: String,
+}
+
+impl FieldError {
+    pub(crate) fn new(field: impl Into<String>, code: &'static str, detail: impl Into<String>) -> Self {
+        Self { field: field.into(), code, detail: detail.into() }
+    }
+}
+
+/// A refused request, ready to be answered.
+#[derive(Clone, Debug)]
+pub struct Problem {
+    kind: Kind,
+    detail: Option<&'static str>,
+    errors: Vec<FieldError>,
+    challenge: Option<&'static str>,
+}
+
+impl From<Kind> for Problem {
+    fn from(kind: Kind) -> Self {
+        let challenge = matches!(kind, Kind::InvalidCredentials | Kind::InvalidRefreshToken).then_some("Bearer");
+        Self { kind, detail: None, errors: Vec::new(), challenge }
+    }
+}
+
+impl Problem {
+    /// Fields that do not satisfy their rules.
+    #[must_use]
+    pub fn validation(errors: Vec<FieldError>) -> Self {
+        Self { errors, ..Self::from(Kind::ValidationFailed) }
+    }
+
+    /// No access token, or one that is not valid (RFC 6750 section 3).
+    #[must_use]
+    pub fn unauthenticated(token_presented: bool) -> Self {
+        let challenge = if token_presented { r#"Bearer error="invalid_token""# } else { "Bearer" };
+        Self { challenge: Some(challenge), ..Self::from(Kind::Unauthenticated) }
+    }
+
+    /// Says more than the title. Never what a table, a file or another user is called.
+    #[must_use]
+    pub fn with_detail(self, detail: &'static str) -> Self {
+        Self { detail: Some(detail), ..self }
+    }
+
+    /// The response, which names the request where its id is known.
+    pub(crate) fn into_response_for(self, request_id: Option<&str>) -> Response {
+        #[derive(Serialize)]
+        struct Wire<'a> {
+            r#type: String,
+            title: &'static str,
+            status: u16,
+            detail: &'static str,
+            code: &'static str,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            request_id: Option<&'a str>,
+            #[serde(skip_serializing_if = "<[FieldError]>::is_empty")]
+            errors: &'a [FieldError],
+        }
+        let (status, code, title) = self.kind.parts();
+        let wire = Wire {
+            r#type: format!("urn:doorward:problem:{code}"),
+            title,
+            status: status.as_u16(),
+            detail: self.detail.unwrap_or(title),
+            code,
+            request_id,
+            errors: &self.errors,
+        };
+        // Strings and a number always serialise.
+        let body = serde_json::to_vec(&wire).unwrap_or_default();
+        let mut response = (status, body).into_response();
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        if let Some(challenge) = self.challenge {
+            headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
+        }
+        if let Some(wait) = self.kind.retry_after() {
+            headers.insert(RETRY_AFTER, HeaderValue::from(wait.as_secs()));
+        }
+        response.extensions_mut().insert(self);
+        response
+    }
+}
+
+impl IntoResponse for Problem {
+    /// Leaves the problem in the response's extensions, where the middleware finds it to add the request's id.
+    fn into_response(self) -> Response {
+        self.into_response_for(None)
+    }
+}
+
+impl From<Fault> for Problem {
+    /// Logs the whole chain of causes, once; the client learns the kind alone.
+    fn from(fault: Fault) -> Self {
+        let kind = match &fault {
+            Fault::Hashing(HashingError::Overloaded) => return Kind::Overloaded.into(),
+            Fault::Store(StoreError::Unavailable(_) | StoreError::Retryable(_)) => Kind::Unavailable,
+            Fault::Store(_) | Fault::Hashing(_) | Fault::Token(_) | Fault::Entropy(_) => Kind::Internal,
+        };
+        tracing::error!(error = %chain(&fault), "request failed");
+        kind.into()
+    }
+}
+
+impl From<LoginError> for Problem {
+    fn from(error: LoginError) -> Self {
+        match error {
+            LoginError::InvalidCredentials => Kind::InvalidCredentials.into(),
+            LoginError::EmailNotVerified => Kind::EmailNotVerified.into(),
+            LoginError::AccountDisabled => Kind::AccountDisabled.into(),
+            LoginError::Fault(fault) => fault.into(),
+        }
+    }
+}
+
+impl From<RegisterError> for Problem {
+    fn from(error: RegisterError) -> Self {
+        match error {
+            RegisterError::PasswordRefused(refused) => Self::validation(vec![password_error("password", refused)]),
+            RegisterError::EmailTaken => Kind::EmailTaken.into(),
+            RegisterError::Closed => Self::from(Kind::Forbidden).with_detail("Registration is closed"),
+            RegisterError::Fault(fault) => fault.into(),
+        }
+    }
+}
+
+impl From<RefreshError> for Problem {
+    fn from(error: RefreshError) -> Self {
+        match error {
+            RefreshError::InvalidRefreshToken => Kind::InvalidRefreshToken.into(),
+            RefreshError::Fault(fault) => fault.into(),
+        }
+    }
+}
+
+impl From<Unauthenticated> for Problem {
+    fn from(_: Unauthenticated) -> Self {
+        Self::unauthenticated(true)
+    }
+}
+
+impl From<LogoutError> for Problem {
+    fn from(error: LogoutError) -> Self {
+        match error {
+            LogoutError::Unauthenticated(error) => error.into(),
+            LogoutError::Fault(fault) => fault.into(),
+        }
+    }
+}
+
+impl From<LogoutAllError> for Problem {
+    fn from(error: LogoutAllError) -> Self {
+        match error {
+            LogoutAllError::Fault(fault) => fault.into(),
+        }
+    }
+}
+
+impl From<ProfileError> for Problem {
+    fn from(error: ProfileError) -> Self {
+        match error {
+            ProfileError::Unauthenticated(error) => error.into(),
+            ProfileError::Fault(fault) => fault.into(),
+        }
+    }
+}
+
+/// A password's refusal as a field error.
+pub(crate) fn password_error(field: &str, refused: PasswordRefused) -> FieldError {
+    let code = match refused {
+        PasswordRefused::TooShort { .. } => "too_short",
+        PasswordRefused::TooLong => "too_long",
+        PasswordRefused::TooCommon => "too_common",
+        PasswordRefused::ContainsContext => "contains_context",
+    };
+    FieldError::new(field, code, refused.to_string())
+}
+
+/// An address's refusal as a field error.
+pub(crate) fn email_error(field: &str, refused: InvalidEmail) -> FieldError {
+    FieldError::new(field, "invalid_email", refused.to_string())
+}
+
+/// A name's refusal as a field error.
+pub(crate) fn name_error(field: &str, refused: InvalidName) -> FieldError {
+    let code = match refused {
+        InvalidName::Blank => "too_short",
+        InvalidName::TooLong => "too_long",
+        InvalidName::ControlCharacter => "invalid_character",
+    };
+    FieldError::new(field, code, refused.to_string())
+}
+
+fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        // Writing to a string does not fail.
+        write!(text, ": {error}").unwrap_or_default();
+        source = error.source();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_are_unique() {
+        let kinds = [Kind::MalformedJson, Kind::BadRequest, Kind::Unavailable, Kind::Overloaded, Kind::Internal];
+        let mut codes: Vec<_> = kinds.iter().map(|kind| kind.parts().1).collect();
+        codes.sort_unstable();
+        codes.dedup();
+        assert_eq!(codes.len(), kinds.len());
+    }
+
+    #[test]
+    fn a_fault_says_whether_waiting_helps_and_nothing_of_its_cause() {
+        let cause = || Box::<dyn Error + Send + Sync>::from("users_email_key in /var/lib");
+        for (fault, kind) in [
+            (Fault::Store(StoreError::Unavailable(cause())), Kind::Unavailable),
+            (Fault::Store(StoreError::Retryable(cause())), Kind::Unavailable),
+            (Fault::Store(StoreError::Corrupt { what: "user", source: cause() }), Kind::Internal),
+            (Fault::Hashing(HashingError::Overloaded), Kind::Overloaded),
+            (Fault::Hashing(HashingError::Unreadable), Kind::Internal),
+        ] {
+            let problem = Problem::from(fault);
+            assert_eq!(problem.kind, kind);
+            assert_eq!(problem.detail, None);
+            let response = problem.into_response();
+            assert_eq!(response.headers().contains_key(RETRY_AFTER), kind != Kind::Internal);
+        }
+    }
+}

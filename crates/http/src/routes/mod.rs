@@ -1,0 +1,78 @@
+//! The endpoints. Each file holds those of one subject, their bodies and their answers.
+
+mod account;
+mod service;
+mod session;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::FromRef;
+use axum::http::Method;
+use axum::http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderName, RETRY_AFTER};
+use axum::routing::{get, post};
+use doorward_auth::Auth;
+use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::cors::{AllowOrigin, CorsLayer};
+
+use crate::config::HttpConfig;
+use crate::middleware;
+use crate::problem::{Kind, Problem};
+
+/// What the handlers share.
+#[derive(Clone)]
+pub(crate) struct Shared {
+    auth: Auth,
+    config: Arc<HttpConfig>,
+}
+
+impl FromRef<Shared> for Auth {
+    fn from_ref(shared: &Shared) -> Self {
+        shared.auth.clone()
+    }
+}
+
+impl FromRef<Shared> for Arc<HttpConfig> {
+    fn from_ref(shared: &Shared) -> Self {
+        Arc::clone(&shared.config)
+    }
+}
+
+/// Every route of Doorward, ready to be served or to be nested under a prefix.
+///
+/// The client's address is known where the server gives `ConnectInfo<SocketAddr>`.
+pub fn routes(auth: Auth, config: HttpConfig) -> Router {
+    let config = Arc::new(config);
+    let every_request =
+        axum::middleware::from_fn_with_state((auth.clone(), Arc::clone(&config)), middleware::every_request);
+    let cors = cors(&config);
+    Router::new()
+        .route("/api/auth/register", post(session::register))
+        .route("/api/auth/login", post(session::login))
+        .route("/api/auth/refresh", post(session::refresh))
+        .route("/api/auth/logout", post(session::logout))
+        .route("/api/auth/logout-all", post(session::logout_all))
+        .route("/api/auth/me", get(account::me).patch(account::change_me))
+        .route("/.well-known/jwks.json", get(service::jwks))
+        .route("/.well-known/oauth-authorization-server", get(service::metadata))
+        .route("/healthz", get(service::alive))
+        .route("/readyz", get(service::ready))
+        .fallback(async || Problem::from(Kind::NotFound))
+        .method_not_allowed_fallback(async || Problem::from(Kind::MethodNotAllowed))
+        .layer(CatchPanicLayer::custom(middleware::after_panic))
+        .layer(cors)
+        .layer(every_request)
+        .with_state(Shared { auth, config })
+}
+
+fn cors(config: &HttpConfig) -> CorsLayer {
+    if config.cors_origins.0.is_empty() {
+        return CorsLayer::new();
+    }
+    CorsLayer::new()
+        .allow_origin(AllowOrigin::list(config.cors_origins.0.iter().map(|origin| origin.header().clone())))
+        .allow_credentials(true)
+        .allow_methods([Method::GET, Method::POST, Method::PATCH, Method::PUT, Method::DELETE])
+        .allow_headers([AUTHORIZATION, CONTENT_TYPE, HeaderName::from_static("x-request-id")])
+        .expose_headers([RETRY_AFTER, HeaderName::from_static("x-request-id")])
+}

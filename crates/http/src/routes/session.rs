@@ -1,0 +1,230 @@
+//! Registering, logging in, staying logged in, logging out.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::header::SET_COOKIE;
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use doorward_auth::{Auth, Login, Logout, Register, Registration, RotateRefresh, SessionGrant};
+use doorward_domain::{DisplayName, EmailAddress, Password};
+use secrecy::{ExposeSecret, SecretString};
+use serde::Serialize;
+
+use super::account::UserView;
+use crate::body::{Body, Fields, FromFields};
+use crate::client::From as ComesFrom;
+use crate::config::HttpConfig;
+use crate::current_user::{CurrentUser, bearer_token};
+use crate::problem::{FieldError, Problem, email_error, name_error, password_error};
+use crate::{cookie, origin};
+
+/// How a client wants to keep its refresh token.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Delivery {
+    /// In the answer, for the client to store.
+    Token,
+    /// In a cookie that no script can read.
+    Cookie,
+}
+
+impl Delivery {
+    fn from_fields(fields: &mut Fields) -> Self {
+        match fields.optional_text("session").as_deref() {
+            None | Some("token") => Self::Token,
+            Some("cookie") => Self::Cookie,
+            Some(_) => {
+                fields.refuse(FieldError::new("session", "invalid_choice", "must be `token` or `cookie`"));
+                Self::Token
+            }
+        }
+    }
+
+    /// A cookie is only handed to this service's own pages: elsewhere it would log a visitor in as somebody
+    /// else.
+    fn check(self, headers: &HeaderMap, config: &HttpConfig) -> Result<(), Problem> {
+        match self {
+            Self::Token => Ok(()),
+            Self::Cookie => origin::check(headers, config),
+        }
+    }
+}
+
+pub(super) fn email(fields: &mut Fields) -> Option<EmailAddress> {
+    let text = fields.text("email")?;
+    fields.noting(EmailAddress::parse(&text).map_err(|refused| email_error("email", refused)))
+}
+
+fn password(fields: &mut Fields) -> Option<Password> {
+    let text = fields.secret("password")?;
+    fields.noting(Password::parse(&text).map_err(|refused| password_error("password", refused)))
+}
+
+/// The name, where the field is there at all; `null` is no name.
+pub(super) fn name(fields: &mut Fields) -> Option<DisplayName> {
+    let text = fields.optional_text("name")?;
+    fields.noting(DisplayName::parse(&text).map_err(|refused| name_error("name", refused)))
+}
+
+pub(super) struct RegisterBody {
+    request: Register,
+    delivery: Delivery,
+}
+
+impl FromFields for RegisterBody {
+    fn from_fields(fields: &mut Fields) -> Option<Self> {
+        let (email, password, name) = (email(fields), password(fields), name(fields));
+        let delivery = Delivery::from_fields(fields);
+        Some(Self { request: Register { email: email?, password: password?, name }, delivery })
+    }
+}
+
+pub(super) async fn register(
+    State(auth): State<Auth>,
+    State(config): State<Arc<HttpConfig>>,
+    ComesFrom(client): ComesFrom,
+    headers: HeaderMap,
+    Body(body): Body<RegisterBody>,
+) -> Result<Response, Problem> {
+    body.delivery.check(&headers, &config)?;
+    match auth.register(body.request, &client).await? {
+        Registration::SessionStarted(grant) => {
+            Ok((StatusCode::CREATED, grant_response(&grant, body.delivery, &config)).into_response())
+        }
+        Registration::VerificationPending => {
+            let status = serde_json::json!({ "status": "verification_sent" });
+            Ok((StatusCode::ACCEPTED, Json(status)).into_response())
+        }
+    }
+}
+
+pub(super) struct LoginBody {
+    request: Login,
+    delivery: Delivery,
+}
+
+impl FromFields for LoginBody {
+    fn from_fields(fields: &mut Fields) -> Option<Self> {
+        let (email, password) = (email(fields), password(fields));
+        let delivery = Delivery::from_fields(fields);
+        Some(Self { request: Login { email: email?, password: password? }, delivery })
+    }
+}
+
+pub(super) async fn login(
+    State(auth): State<Auth>,
+    State(config): State<Arc<HttpConfig>>,
+    ComesFrom(client): ComesFrom,
+    headers: HeaderMap,
+    Body(body): Body<LoginBody>,
+) -> Result<Response, Problem> {
+    body.delivery.check(&headers, &config)?;
+    let grant = auth.login(body.request, &client).await?;
+    Ok(grant_response(&grant, body.delivery, &config))
+}
+
+/// A refresh token in the body, or none where the cookie brings it.
+pub(super) struct RefreshTokenBody {
+    refresh_token: Option<SecretString>,
+}
+
+impl FromFields for RefreshTokenBody {
+    const MAY_BE_ABSENT: bool = true;
+
+    fn from_fields(fields: &mut Fields) -> Option<Self> {
+        Some(Self { refresh_token: fields.optional_text("refresh_token").map(SecretString::from) })
+    }
+}
+
+pub(super) async fn refresh(
+    State(auth): State<Auth>,
+    State(config): State<Arc<HttpConfig>>,
+    ComesFrom(client): ComesFrom,
+    headers: HeaderMap,
+    Body(body): Body<RefreshTokenBody>,
+) -> Result<Response, Problem> {
+    let (refresh_token, delivery) = match (body.refresh_token, cookie::refresh_token(&headers, &config)) {
+        (Some(token), _) => (token, Delivery::Token),
+        (None, Some(token)) => {
+            origin::check(&headers, &config)?;
+            (token, Delivery::Cookie)
+        }
+        (None, None) => {
+            let missing = FieldError::new("refresh_token", "required", "is required where there is no cookie");
+            return Err(Problem::validation(vec![missing]));
+        }
+    };
+    let grant = auth.refresh(RotateRefresh { refresh_token }, &client).await?;
+    Ok(grant_response(&grant, delivery, &config))
+}
+
+pub(super) async fn logout(
+    State(auth): State<Auth>,
+    State(config): State<Arc<HttpConfig>>,
+    ComesFrom(client): ComesFrom,
+    headers: HeaderMap,
+    Body(body): Body<RefreshTokenBody>,
+) -> Result<Response, Problem> {
+    let in_cookie = cookie::refresh_token(&headers, &config);
+    let request = if let Some(token) = bearer_token(&headers)? {
+        Logout::AccessToken(token)
+    } else if let Some(token) = body.refresh_token {
+        Logout::RefreshToken(token)
+    } else if let Some(token) = in_cookie.clone() {
+        origin::check(&headers, &config)?;
+        Logout::RefreshToken(token)
+    } else {
+        return Err(Problem::unauthenticated(false));
+    };
+    auth.logout(request, &client).await?;
+    let mut response = StatusCode::NO_CONTENT.into_response();
+    if in_cookie.is_some() {
+        set_cookie(&mut response, cookie::take_back(&config));
+    }
+    Ok(response)
+}
+
+pub(super) async fn logout_all(
+    State(auth): State<Auth>,
+    ComesFrom(client): ComesFrom,
+    user: CurrentUser,
+) -> Result<StatusCode, Problem> {
+    auth.logout_all(&user, &client).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+fn grant_response(grant: &SessionGrant, delivery: Delivery, config: &HttpConfig) -> Response {
+    #[derive(Serialize)]
+    struct GrantView<'a> {
+        access_token: &'a str,
+        token_type: &'static str,
+        expires_in: u64,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        refresh_token: Option<&'a str>,
+        refresh_expires_in: u64,
+        session_id: String,
+        user: UserView<'a>,
+    }
+    let refresh_token = grant.refresh_token.to_text();
+    let mut response = Json(GrantView {
+        access_token: grant.access_token.text.expose_secret(),
+        token_type: "Bearer",
+        expires_in: grant.access_token.expires_in.as_secs(),
+        refresh_token: (delivery == Delivery::Token).then(|| refresh_token.expose_secret()),
+        refresh_expires_in: grant.refresh_expires_in.as_secs(),
+        session_id: grant.session_id.to_string(),
+        user: UserView::from(&grant.user),
+    })
+    .into_response();
+    if delivery == Delivery::Cookie {
+        set_cookie(&mut response, cookie::hand_out(&grant.refresh_token, grant.refresh_expires_in, config));
+    }
+    response
+}
+
+fn set_cookie(response: &mut Response, cookie: Option<HeaderValue>) {
+    if let Some(cookie) = cookie {
+        response.headers_mut().append(SET_COOKIE, cookie);
+    }
+}
