@@ -1,1 +1,36 @@
+//! Doorward as a library: an authentication foundation inside your own service.
+//!
+//! [`Doorward`] wires the parts together. It gives routes for your router, an [`Auth`] for your state, so that
+//! [`CurrentUser`] works in your handlers, and a future that does the background work. There is no global
+//! state: two Doorwards with different databases and keys live in one process.
+//!
+//! ```no_run
+//! use doorward::{Doorward, RegistrationMode};
+//!
+//! # async fn run() -> Result<(), doorward::StartError> {
+//! let doorward = Doorward::builder("https://example.com", "sqlite:app-users.db")
+//!     .master_key_file("master.key")
+//!     .registration(RegistrationMode::Open)
+//!     .start()
+//!     .await?;
+//! let app: axum::Router = axum::Router::new().nest("/auth", doorward.routes());
+//! tokio::spawn(doorward.background());
+//! # Ok(()) }
+//! ```
+//!
+//! The binary `doorward` is a thin user of this library: [`settings`] reads its configuration, [`server`] serves
+//! its routes.
 
+mod doorward;
+mod key_file;
+pub mod server;
+pub mod settings;
+mod system;
+
+pub use doorward::{Builder, Doorward, StartError, migrate};
+pub use doorward_auth::token::SharedSecret;
+pub use doorward_auth::{Auth, MasterKey, RegistrationMode};
+pub use doorward_domain::{SessionPolicy, UserId};
+pub use doorward_http::{CurrentUser, OptionalUser};
+pub use key_file::{KeyFileError, master_key_from_file};
+pub use system::{SystemClock, SystemEntropy};

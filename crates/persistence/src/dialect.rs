@@ -138,10 +138,7 @@ impl<D: Dialect> Statement<D> {
         D::fetch_all(connection, self).await.map_err(store_error)
     }
 
-    pub(crate) async fn fetch_optional(
-        self,
-        connection: &mut D::Connection,
-    ) -> Result<Option<D::Row>, StoreError> {
+    pub(crate) async fn fetch_optional(self, connection: &mut D::Connection) -> Result<Option<D::Row>, StoreError> {
         Ok(self.fetch_all(connection).await?.into_iter().next())
     }
 }

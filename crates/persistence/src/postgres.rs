@@ -109,9 +109,7 @@ impl PostgresStore {
     }
 
     async fn connect(url: &str, options: PostgresOptions) -> Result<Self, OpenError> {
-        let connect = PgConnectOptions::from_str(url)
-            .map_err(OpenError::InvalidUrl)?
-            .application_name("doorward");
+        let connect = PgConnectOptions::from_str(url).map_err(OpenError::InvalidUrl)?.application_name("doorward");
         let pool = PgPoolOptions::new()
             .max_connections(options.max_connections.max(1))
             .acquire_timeout(PATIENCE)

@@ -82,8 +82,7 @@ impl SqliteStore {
     }
 
     async fn migrate(&self) -> Result<(), OpenError> {
-        let mut transaction =
-            self.writer.begin_with("BEGIN IMMEDIATE").await.map_err(OpenError::Unreachable)?;
+        let mut transaction = self.writer.begin_with("BEGIN IMMEDIATE").await.map_err(OpenError::Unreachable)?;
         migrator(SQLITE).run(&mut *transaction).await.map_err(OpenError::Migration)?;
         transaction.commit().await.map_err(OpenError::Unreachable)
     }

@@ -73,10 +73,10 @@ impl Argon2Params {
         Ok(Self { memory_kib, iterations, parallelism })
     }
 
-    /// Memory, in KiB.
+    /// Memory in KiB, iterations and lanes.
     #[must_use]
-    pub const fn memory_kib(self) -> u32 {
-        self.memory_kib
+    pub const fn parts(self) -> (u32, u32, u32) {
+        (self.memory_kib, self.iterations, self.parallelism)
     }
 
     fn params(self) -> Result<Params, HashingError> {

@@ -46,7 +46,7 @@ pub fn routes(auth: Auth, config: HttpConfig) -> Router {
     let every_request =
         axum::middleware::from_fn_with_state((auth.clone(), Arc::clone(&config)), middleware::every_request);
     let cors = cors(&config);
-    Router::new()
+    let router = Router::new()
         .route("/api/auth/register", post(session::register))
         .route("/api/auth/login", post(session::login))
         .route("/api/auth/refresh", post(session::refresh))
@@ -59,20 +59,24 @@ pub fn routes(auth: Auth, config: HttpConfig) -> Router {
         .route("/readyz", get(service::ready))
         .fallback(async || Problem::from(Kind::NotFound))
         .method_not_allowed_fallback(async || Problem::from(Kind::MethodNotAllowed))
-        .layer(CatchPanicLayer::custom(middleware::after_panic))
-        .layer(cors)
-        .layer(every_request)
-        .with_state(Shared { auth, config })
+        .layer(CatchPanicLayer::custom(middleware::after_panic));
+    let router = match cors {
+        Some(cors) => router.layer(cors),
+        None => router,
+    };
+    router.layer(every_request).with_state(Shared { auth, config })
 }
 
-fn cors(config: &HttpConfig) -> CorsLayer {
+/// What answers preflight requests; nothing where no other origin is configured.
+fn cors(config: &HttpConfig) -> Option<CorsLayer> {
     if config.cors_origins.0.is_empty() {
-        return CorsLayer::new();
+        return None;
     }
-    CorsLayer::new()
+    let layer = CorsLayer::new()
         .allow_origin(AllowOrigin::list(config.cors_origins.0.iter().map(|origin| origin.header().clone())))
         .allow_credentials(true)
         .allow_methods([Method::GET, Method::POST, Method::PATCH, Method::PUT, Method::DELETE])
         .allow_headers([AUTHORIZATION, CONTENT_TYPE, HeaderName::from_static("x-request-id")])
-        .expose_headers([RETRY_AFTER, HeaderName::from_static("x-request-id")])
+        .expose_headers([RETRY_AFTER, HeaderName::from_static("x-request-id")]);
+    Some(layer)
 }

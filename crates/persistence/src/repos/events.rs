@@ -19,9 +19,7 @@ fn event<D: Dialect>(row: &D::Row) -> Result<SecurityEvent, StoreError> {
         id: EventId::from_uuid(column::<D, _>(row, "id")?),
         at: moment::<D>(row, "at")?,
         kind: EventKind::from_name(&column::<D, String>(row, "kind")?).ok_or_else(unknown("kind"))?,
-        reason: reason
-            .map(|name| EventReason::from_name(&name).ok_or_else(unknown("reason")))
-            .transpose()?,
+        reason: reason.map(|name| EventReason::from_name(&name).ok_or_else(unknown("reason"))).transpose()?,
         user_id: column::<D, Option<_>>(row, "user_id")?.map(UserId::from_uuid),
         session_id: column::<D, Option<_>>(row, "session_id")?.map(SessionId::from_uuid),
         client: Client {

@@ -112,18 +112,13 @@ impl<D: Dialect> SessionRepo for Unit<D> {
         Ok(())
     }
 
-    async fn find_refresh(
-        &mut self,
-        id: SessionId,
-        generation: u32,
-    ) -> Result<Option<RefreshTokenRecord>, StoreError> {
-        let row = Statement::<D>::new(
-            "SELECT hash, used_at FROM refresh_tokens WHERE session_id = $1 AND generation = $2",
-        )
-        .bind(id.uuid())
-        .bind(i64::from(generation))
-        .fetch_optional(self.connection())
-        .await?;
+    async fn find_refresh(&mut self, id: SessionId, generation: u32) -> Result<Option<RefreshTokenRecord>, StoreError> {
+        let row =
+            Statement::<D>::new("SELECT hash, used_at FROM refresh_tokens WHERE session_id = $1 AND generation = $2")
+                .bind(id.uuid())
+                .bind(i64::from(generation))
+                .fetch_optional(self.connection())
+                .await?;
         row.map(|row| {
             let hash: Vec<u8> = column::<D, _>(&row, "hash")?;
             let hash = <[u8; 32]>::try_from(hash.as_slice()).map_err(corrupt("token hash"))?;

@@ -1,0 +1,86 @@
+mod check_config;
+mod dev;
+mod logging;
+mod migrate;
+mod serve;
+
+use std::collections::HashMap;
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use doorward::settings::InvalidSettings;
+
+/// Authentication for your users: registration, log-in, sessions, tokens.
+#[derive(clap::Parser)]
+#[command(name = "doorward", version, arg_required_else_help = true)]
+pub(crate) struct Command {
+    #[command(subcommand)]
+    act: Act,
+}
+
+#[derive(clap::Subcommand)]
+enum Act {
+    /// Starts at once, with everything in one folder; for development
+    Dev(dev::Dev),
+    /// Runs in production, from a configuration file and the environment
+    Serve(Configured),
+    /// Says what `serve` would refuse
+    CheckConfig(Configured),
+    /// Brings the database's schema up to date and stops
+    Migrate(Configured),
+}
+
+#[derive(clap::Args)]
+struct Configured {
+    /// A configuration file in TOML; the environment overrides it (DOORWARD__DATABASE__URL is database.url)
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+/// Bad usage or configuration, as `clap` exits too.
+const EXIT_USAGE: u8 = 2;
+/// Anything else.
+const EXIT_FAILURE: u8 = 1;
+
+impl Command {
+    pub(crate) fn run(self) -> ExitCode {
+        let result = match self.act {
+            Act::Dev(dev) => dev.run(),
+            Act::Serve(configured) => serve::run(configured.config.as_deref()),
+            Act::CheckConfig(configured) => check_config::run(configured.config.as_deref()),
+            Act::Migrate(configured) => migrate::run(configured.config.as_deref()),
+        };
+        match result {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                complain(&format!("doorward: {error:#}"));
+                let usage = error.is::<InvalidSettings>() || error.is::<BadUsage>();
+                ExitCode::from(if usage { EXIT_USAGE } else { EXIT_FAILURE })
+            }
+        }
+    }
+}
+
+/// An argument that cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct BadUsage(String);
+
+/// Doorward's own variables; a value that is not UTF-8 counts as unset.
+fn environment() -> HashMap<String, String> {
+    std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .filter(|(name, _)| name.starts_with("DOORWARD__"))
+        .collect()
+}
+
+/// Says something to the person at the terminal.
+fn say(line: &str) {
+    // A closed output is no reason to stop.
+    writeln!(std::io::stdout(), "{line}").unwrap_or_default();
+}
+
+fn complain(line: &str) {
+    writeln!(std::io::stderr(), "{line}").unwrap_or_default();
+}

@@ -1,0 +1,75 @@
+use std::path::Path;
+
+use anyhow::Context as _;
+use doorward::settings::{ServerSettings, Settings, load_serve};
+use doorward::{Doorward, RegistrationMode, server};
+use tokio::net::TcpListener;
+use tokio::runtime::Runtime;
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::logging;
+
+pub(super) fn run(file: Option<&Path>) -> anyhow::Result<()> {
+    let (settings, server) = load_serve(file, super::environment())?;
+    logging::start(&server.log)?;
+    runtime()?.block_on(async {
+        let listener =
+            TcpListener::bind(server.listen).await.with_context(|| format!("cannot listen on {}", server.listen))?;
+        run_on(listener, settings, server, |_| ()).await
+    })
+}
+
+pub(super) fn runtime() -> anyhow::Result<Runtime> {
+    Ok(tokio::runtime::Builder::new_multi_thread().enable_all().build()?)
+}
+
+/// Serves until a signal asks to end. `answering` is told the public URL once requests are answered.
+pub(super) async fn run_on(
+    listener: TcpListener,
+    settings: Settings,
+    server: ServerSettings,
+    answering: impl FnOnce(&str),
+) -> anyhow::Result<()> {
+    raise_descriptor_limit();
+    let end = end_signal()?;
+    let url = settings.public_url.as_str().trim_end_matches('/').to_owned();
+    let mode = settings.registration;
+    let doorward = Doorward::start(settings).await?;
+    match mode {
+        RegistrationMode::Open => {
+            tracing::warn!("registration.mode is open: registering tells whether an address has an account")
+        }
+        RegistrationMode::Verified => tracing::warn!(
+            "registration.mode is verified and this version sends no mail yet: new accounts cannot log in"
+        ),
+        RegistrationMode::Closed => {}
+    }
+    let background = tokio::spawn(doorward.background());
+    tracing::info!(listen = %listener.local_addr()?, url, "answering");
+    answering(&url);
+    server::serve(listener, doorward.routes(), server.connections, end).await;
+    background.abort();
+    tracing::info!("ended");
+    Ok(())
+}
+
+/// Resolves on SIGTERM or SIGINT.
+fn end_signal() -> anyhow::Result<impl Future<Output = ()>> {
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    })
+}
+
+/// Every connection is a file descriptor, and the usual limit is 1,024.
+fn raise_descriptor_limit() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
+    if let Err(error) = setrlimit(Resource::Nofile, raised) {
+        tracing::warn!(%error, "the limit of open files could not be raised");
+    }
+}

@@ -1,0 +1,286 @@
+use std::future::Future;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::FromRef;
+use doorward_auth::password::{Argon2Hasher, CommonPasswords};
+use doorward_auth::token::{JwtIssuer, JwtVerifier, SharedSecret, TokenSettings, provision_keys};
+use doorward_auth::{
+    Auth, AuthParts, AuthSettings, Fault, MasterKey, MemoryEndedSessions, RefreshTokens, RegistrationMode, Sealer,
+};
+use doorward_domain::{Clock, Entropy, SessionPolicy, Store};
+use doorward_http::{HttpConfig, InvalidOrigin};
+use doorward_persistence::{OpenError, PostgresOptions, PostgresStore, SqliteStore};
+use secrecy::{ExposeSecret, SecretString};
+use thiserror::Error;
+use url::Url;
+
+use crate::key_file::{self, KeyFileError};
+use crate::settings::{DatabaseSettings, Settings};
+use crate::{SystemClock, SystemEntropy};
+
+/// A running Doorward: the use cases, the routes and the background work on one database. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Doorward {
+    auth: Auth,
+    http: HttpConfig,
+}
+
+/// Why Doorward did not start.
+#[derive(Debug, Error)]
+pub enum StartError {
+    /// The public URL is none that browsers can reach.
+    #[error("the public URL must be an http or https URL")]
+    PublicUrl(#[from] InvalidOrigin),
+    /// The URL names neither SQLite nor PostgreSQL.
+    #[error("the database URL must begin with sqlite: or postgres:")]
+    DatabaseUrl,
+    /// There is neither a master key nor a file to keep one in.
+    #[error("a master key is needed")]
+    MissingMasterKey,
+    /// The file with the master key cannot be used.
+    #[error(transparent)]
+    KeyFile(#[from] KeyFileError),
+    /// The database cannot be opened or migrated.
+    #[error(transparent)]
+    Database(#[from] OpenError),
+    /// The signing keys cannot be loaded or made, or the database does not answer.
+    #[error(transparent)]
+    Fault(#[from] Fault),
+    /// The threads that hash passwords could not be started.
+    #[error("the hashing threads could not be started")]
+    Threads(#[source] std::io::Error),
+}
+
+impl Doorward {
+    /// Begins to describe a Doorward that clients reach at this URL (prefix included) and that keeps everything
+    /// in this database: `sqlite:` and a file's path, or `postgres:` and so on.
+    #[must_use]
+    pub fn builder(public_url: &str, database_url: &str) -> Builder {
+        Builder {
+            public_url: Url::parse(public_url).map_err(|_| InvalidOrigin),
+            database_url: SecretString::from(database_url.to_owned()),
+            master_key: None,
+            master_key_file: None,
+            registration: RegistrationMode::default(),
+            sessions: SessionPolicy::default(),
+            shared_secret: None,
+        }
+    }
+
+    /// Starts with every option given.
+    ///
+    /// Opens and migrates the database, loads the signing keys or makes the first one, and starts the threads
+    /// that hash passwords. Nothing is served yet.
+    ///
+    /// # Errors
+    ///
+    /// [`StartError`] naming what is missing or does not work.
+    pub async fn start(settings: Settings) -> Result<Self, StartError> {
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy);
+        let store = open_store(&settings.database).await?;
+        let tokens = settings.tokens;
+        let keys = provision_keys(
+            &*store,
+            &*clock,
+            &*entropy,
+            &Sealer::new(&settings.master_key),
+            tokens.algorithm,
+            tokens.shared_secret.as_ref(),
+        )
+        .await?;
+        let keys = Arc::new(keys);
+        let mut http = HttpConfig::new(settings.public_url)?;
+        http.issuer = tokens.issuer.unwrap_or(http.issuer);
+        http.cookie_origins.0.extend(settings.cookie_origins.0);
+        http.cookie_origins.0.extend(settings.cors_origins.0.iter().cloned());
+        http.cors_origins = settings.cors_origins;
+        http.trusted_proxies = settings.trusted_proxies;
+        http.limits = settings.limits;
+        let token_settings = TokenSettings {
+            audience: tokens.audience.unwrap_or_else(|| http.issuer.clone()),
+            issuer: http.issuer.clone(),
+            lifetime: tokens.lifetime,
+        };
+        let hasher = Argon2Hasher::start(
+            settings.argon2,
+            settings.hashing,
+            Arc::clone(&entropy),
+            Some(Arc::new(yield_to_requests)),
+        )
+        .map_err(StartError::Threads)?;
+        let auth = Auth::from_parts(AuthParts {
+            store,
+            hasher: Arc::new(hasher),
+            screen: Arc::new(CommonPasswords),
+            issuer: Arc::new(JwtIssuer::new(
+                Arc::clone(&keys),
+                token_settings.clone(),
+                Arc::clone(&clock),
+                Arc::clone(&entropy),
+            )),
+            verifier: Arc::new(JwtVerifier::new(keys, token_settings)),
+            refresh_tokens: RefreshTokens::new(&settings.master_key),
+            ended_sessions: Arc::new(MemoryEndedSessions::default()),
+            settings: AuthSettings {
+                registration: settings.registration,
+                passwords: settings.passwords,
+                sessions: settings.sessions,
+                access_token_lifetime: tokens.lifetime,
+            },
+            clock,
+            entropy,
+        });
+        auth.recall_ended_sessions().await?;
+        Ok(Self { auth, http })
+    }
+
+    /// The use cases, for the state of handlers that take a [`CurrentUser`](crate::CurrentUser).
+    #[must_use]
+    pub fn auth(&self) -> Auth {
+        self.auth.clone()
+    }
+
+    /// The routes, to be served or nested under a prefix.
+    pub fn routes(&self) -> Router {
+        doorward_http::routes(self.auth.clone(), self.http.clone())
+    }
+
+    /// The background work: deletes what has expired. Runs until it is dropped; spawn it, on any number of
+    /// nodes. Nothing depends on it for safety.
+    pub fn background(&self) -> impl Future<Output = ()> + Send + 'static {
+        const PAUSE: Duration = Duration::from_mins(1);
+        let auth = self.auth.clone();
+        async move {
+            loop {
+                match auth.clean_up().await {
+                    Ok(step) if step.more => tokio::task::yield_now().await,
+                    Ok(_) => tokio::time::sleep(PAUSE).await,
+                    Err(error) => {
+                        tracing::warn!(%error, "cleaning up failed");
+                        tokio::time::sleep(PAUSE).await;
+                    }
+                }
+            }
+        }
+    }
+}
+
+impl FromRef<Doorward> for Auth {
+    fn from_ref(doorward: &Doorward) -> Self {
+        doorward.auth()
+    }
+}
+
+/// Describes a Doorward for an embedding service.
+///
+/// # Defaults
+///
+/// Those of [`Settings::new`]; registration asks for a verified address.
+#[derive(Debug)]
+pub struct Builder {
+    public_url: Result<Url, InvalidOrigin>,
+    database_url: SecretString,
+    master_key: Option<MasterKey>,
+    master_key_file: Option<PathBuf>,
+    registration: RegistrationMode,
+    sessions: SessionPolicy,
+    shared_secret: Option<SharedSecret>,
+}
+
+impl Builder {
+    /// The secret that every other key is derived from.
+    #[must_use]
+    pub fn master_key(self, key: MasterKey) -> Self {
+        Self { master_key: Some(key), ..self }
+    }
+
+    /// A file of mode 0600 to keep the master key in; both are made on first use.
+    #[must_use]
+    pub fn master_key_file(self, path: impl Into<PathBuf>) -> Self {
+        Self { master_key_file: Some(path.into()), ..self }
+    }
+
+    /// Who may register.
+    #[must_use]
+    pub fn registration(self, mode: RegistrationMode) -> Self {
+        Self { registration: mode, ..self }
+    }
+
+    /// How long sessions last.
+    #[must_use]
+    pub fn sessions(self, policy: SessionPolicy) -> Self {
+        Self { sessions: policy, ..self }
+    }
+
+    /// Signs access tokens with HS256 and this secret, for services that verify with a shared secret.
+    #[must_use]
+    pub fn shared_secret(self, secret: SharedSecret) -> Self {
+        Self { shared_secret: Some(secret), ..self }
+    }
+
+    /// Starts it.
+    ///
+    /// # Errors
+    ///
+    /// [`StartError`] naming what is missing or does not work.
+    pub async fn start(self) -> Result<Doorward, StartError> {
+        let master_key = match (self.master_key, self.master_key_file) {
+            (Some(key), _) => key,
+            (None, Some(path)) => key_file::master_key_from_file(&path)?,
+            (None, None) => return Err(StartError::MissingMasterKey),
+        };
+        let mut settings = Settings::new(self.public_url?, self.database_url, master_key);
+        settings.registration = self.registration;
+        settings.sessions = self.sessions;
+        if let Some(secret) = self.shared_secret {
+            settings.tokens.algorithm = doorward_domain::KeyAlgorithm::Hs256;
+            settings.tokens.shared_secret = Some(secret);
+        }
+        Doorward::start(settings).await
+    }
+}
+
+/// Brings a database's schema up to date and does nothing else.
+///
+/// # Errors
+///
+/// [`StartError`] when the database cannot be opened or migrated.
+pub async fn migrate(settings: &DatabaseSettings) -> Result<(), StartError> {
+    open_store(settings).await.map(|_| ())
+}
+
+async fn open_store(settings: &DatabaseSettings) -> Result<Arc<dyn Store>, StartError> {
+    let url = settings.url.expose_secret();
+    if url.starts_with("sqlite:") {
+        let readers = settings.max_connections;
+        let store = if settings.migrate {
+            SqliteStore::open(url, readers).await?
+        } else {
+            SqliteStore::open_migrated(url, readers).await?
+        };
+        Ok(Arc::new(store))
+    } else if url.starts_with("postgres:") || url.starts_with("postgresql:") {
+        let options = PostgresOptions { schema: settings.schema.clone(), max_connections: settings.max_connections };
+        let store = if settings.migrate {
+            PostgresStore::open(url, options).await?
+        } else {
+            PostgresStore::open_migrated(url, options).await?
+        };
+        Ok(Arc::new(store))
+    } else {
+        Err(StartError::DatabaseUrl)
+    }
+}
+
+/// Lets the threads that answer requests go before the calling one, which hashes passwords: a hash takes
+/// milliseconds anyway, and a request that only checks a token should not wait for it.
+fn yield_to_requests() {
+    const NICENESS: i32 = 10;
+    if let Err(error) = rustix::process::setpriority_process(Some(rustix::thread::gettid()), NICENESS) {
+        tracing::debug!(%error, "the priority of a hashing thread could not be lowered");
+    }
+}

@@ -1,0 +1,170 @@
+//! Every option that Doorward has, typed, and how a configuration file and the environment become them.
+
+mod parse;
+mod raw;
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use doorward_auth::password::Argon2Params;
+use doorward_auth::password::pool::PoolSize;
+use doorward_auth::token::{SharedSecret, TokenSettings};
+use doorward_auth::{MasterKey, RegistrationMode};
+use doorward_domain::{KeyAlgorithm, PasswordPolicy, SessionPolicy};
+use doorward_http::{HttpLimits, OriginList, TrustedProxies};
+use doorward_persistence::SchemaName;
+use secrecy::SecretString;
+use url::Url;
+
+pub use parse::{InvalidSettings, OptionError, load_dev, load_serve};
+
+/// Everything that makes a [`Doorward`](crate::Doorward).
+#[derive(Debug)]
+pub struct Settings {
+    /// Where clients reach the service.
+    pub public_url: Url,
+    /// The database.
+    pub database: DatabaseSettings,
+    /// The secret that every other key is derived from.
+    pub master_key: MasterKey,
+    /// Who may register.
+    pub registration: RegistrationMode,
+    /// What a new password must satisfy.
+    pub passwords: PasswordPolicy,
+    /// What hashing a password costs.
+    pub argon2: Argon2Params,
+    /// How many passwords are hashed at once and how many wait.
+    pub hashing: PoolSize,
+    /// Access tokens.
+    pub tokens: TokenOptions,
+    /// How long sessions last.
+    pub sessions: SessionPolicy,
+    /// Whose word on a client's address is taken.
+    pub trusted_proxies: TrustedProxies,
+    /// Whose scripts may read answers and use the session cookie, besides the service's own.
+    pub cors_origins: OriginList,
+    /// Other origins of the service itself, under which its pages use the session cookie.
+    pub cookie_origins: OriginList,
+    /// How much and how long a request may take.
+    pub limits: HttpLimits,
+}
+
+impl Settings {
+    /// Settings with every default.
+    ///
+    /// # Defaults
+    ///
+    /// Registration with a verified address; 10 connections, schema `doorward`, migrations applied at start;
+    /// EdDSA; everything else as documented on its type.
+    #[must_use]
+    pub fn new(public_url: Url, database_url: SecretString, master_key: MasterKey) -> Self {
+        Self {
+            public_url,
+            database: DatabaseSettings {
+                url: database_url,
+                max_connections: 10,
+                schema: SchemaName::default(),
+                migrate: true,
+            },
+            master_key,
+            registration: RegistrationMode::default(),
+            passwords: PasswordPolicy::default(),
+            argon2: Argon2Params::default(),
+            hashing: PoolSize::default(),
+            tokens: TokenOptions::default(),
+            sessions: SessionPolicy::default(),
+            trusted_proxies: TrustedProxies::default(),
+            cors_origins: OriginList::default(),
+            cookie_origins: OriginList::default(),
+            limits: HttpLimits::default(),
+        }
+    }
+}
+
+/// Which database, and how it is used.
+#[derive(Debug)]
+pub struct DatabaseSettings {
+    /// `sqlite:` and a path, or `postgres:` and so on. May hold a password.
+    pub url: SecretString,
+    /// How many connections a node uses at most; with SQLite, how many read at once.
+    pub max_connections: u32,
+    /// Where the tables live; PostgreSQL alone.
+    pub schema: SchemaName,
+    /// Whether starting applies migrations. If not, an outdated schema is refused.
+    pub migrate: bool,
+}
+
+/// How access tokens are made.
+#[derive(Debug)]
+pub struct TokenOptions {
+    /// What they are signed with.
+    pub algorithm: KeyAlgorithm,
+    /// The `iss` claim; the public URL unless given.
+    pub issuer: Option<String>,
+    /// The `aud` claim; the issuer unless given.
+    pub audience: Option<String>,
+    /// How long they are valid.
+    pub lifetime: Duration,
+    /// What HS256 signs with.
+    pub shared_secret: Option<SharedSecret>,
+}
+
+impl Default for TokenOptions {
+    fn default() -> Self {
+        Self {
+            algorithm: KeyAlgorithm::default(),
+            issuer: None,
+            audience: None,
+            lifetime: TokenSettings::DEFAULT_LIFETIME,
+            shared_secret: None,
+        }
+    }
+}
+
+/// How the binary serves a [`Doorward`](crate::Doorward), besides its [`Settings`].
+#[derive(Clone, Debug)]
+pub struct ServerSettings {
+    /// Where it listens.
+    pub listen: SocketAddr,
+    /// What a connection may cost.
+    pub connections: ConnectionLimits,
+    /// What it logs.
+    pub log: LogSettings,
+}
+
+/// What a connection may cost.
+///
+/// # Defaults
+///
+/// A header within 20 seconds, which is also how long a connection may be idle; 16,384 connections at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ConnectionLimits {
+    /// How long a request's header may take to arrive, counted from the end of the one before.
+    pub header_timeout: Duration,
+    /// How many connections are held at once; further ones wait to be accepted.
+    pub max_connections: usize,
+}
+
+impl Default for ConnectionLimits {
+    fn default() -> Self {
+        Self { header_timeout: Duration::from_secs(20), max_connections: 16 * 1024 }
+    }
+}
+
+/// What is logged, and how.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogSettings {
+    /// The form of a line.
+    pub format: LogFormat,
+    /// How much: `error`, `warn`, `info`, `debug`, `trace`, or a filter such as `info,doorward_http=debug`.
+    pub level: String,
+}
+
+/// The form of a line of the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// For machines: one JSON object a line.
+    Json,
+}

@@ -1,0 +1,386 @@
+use std::collections::HashMap;
+use std::fmt::{self, Display};
+use std::fs;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::time::Duration;
+
+use config::{Config, Environment, File, FileFormat};
+use doorward_auth::password::Argon2Params;
+use doorward_auth::password::pool::PoolSize;
+use doorward_auth::token::SharedSecret;
+use doorward_auth::{MasterKey, RegistrationMode};
+use doorward_domain::{KeyAlgorithm, PasswordPolicy, SessionPolicy};
+use doorward_http::{HttpLimits, Origin, OriginList, TrustedProxies};
+use secrecy::{ExposeSecret, SecretString};
+use thiserror::Error;
+use url::{Host, Url};
+
+use super::raw::{List, Raw};
+use super::{ConnectionLimits, LogFormat, LogSettings, ServerSettings, Settings};
+
+/// What is wrong with a configuration, all of it.
+#[derive(Debug, Error)]
+pub struct InvalidSettings(pub Vec<OptionError>);
+
+impl Display for InvalidSettings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (n, error) in self.0.iter().enumerate() {
+            let separator = if n == 0 { "" } else { "\n" };
+            write!(f, "{separator}{error}")?;
+        }
+        Ok(())
+    }
+}
+
+/// What is wrong with one option. Never repeats a secret.
+#[derive(Debug, Error)]
+#[error("`{option}` {problem}")]
+pub struct OptionError {
+    /// Its name, such as `database.url`.
+    pub option: String,
+    /// What it takes.
+    pub problem: String,
+}
+
+/// Reads what `doorward serve` runs with: a TOML file where there is one, overridden by the environment
+/// (`DOORWARD__DATABASE__URL` is `database.url`).
+///
+/// # Errors
+///
+/// [`InvalidSettings`] naming every option that is missing, unknown, unreadable or unsafe.
+pub fn load_serve(
+    file: Option<&Path>,
+    environment: HashMap<String, String>,
+) -> Result<(Settings, ServerSettings), InvalidSettings> {
+    let raw = read(file, environment)?;
+    let mut check = Check::default();
+    let public_url = check.required("public_url", raw.public_url.as_deref(), parse_public_url);
+    let database_url = check.secret("database.url", raw.database.url.clone(), raw.database.url_file.as_deref());
+    let master_key =
+        check.secret("secrets.master_key", raw.secrets.master_key.clone(), raw.secrets.master_key_file.as_deref());
+    let master_key = check.required("secrets.master_key", master_key, |text| MasterKey::from_base64(&text));
+    let database_url = check.required("database.url", database_url, parse_database_url);
+    let (Some(public_url), Some(database_url), Some(master_key)) = (public_url, database_url, master_key) else {
+        return Err(InvalidSettings(check.0));
+    };
+    let settings = Settings::new(public_url, database_url, master_key);
+    finish(check, raw, settings, SocketAddr::from(([127, 0, 0, 1], 8080)), LogFormat::Json)
+}
+
+/// Reads what `doorward dev` runs with: its own defaults, overridden by the environment.
+///
+/// # Errors
+///
+/// [`InvalidSettings`] as for [`load_serve`].
+pub fn load_dev(
+    environment: HashMap<String, String>,
+    listen: SocketAddr,
+    database_url: SecretString,
+    master_key: MasterKey,
+) -> Result<(Settings, ServerSettings), InvalidSettings> {
+    let raw = read(None, environment)?;
+    let mut check = Check::default();
+    for (name, given) in [
+        ("listen", raw.listen.is_some()),
+        ("public_url", raw.public_url.is_some()),
+        ("database.url", raw.database.url.is_some() || raw.database.url_file.is_some()),
+        ("secrets.master_key", raw.secrets.master_key.is_some() || raw.secrets.master_key_file.is_some()),
+    ] {
+        if given {
+            check.note(name, "is set by `doorward dev` itself; use --listen and --data, or `doorward serve`");
+        }
+    }
+    let own = |host: &str| Url::parse(&format!("http://{host}:{}", listen.port()));
+    let (Ok(public_url), Ok(by_address)) = (own("localhost"), own("127.0.0.1")) else {
+        check.note("listen", "must have a port");
+        return Err(InvalidSettings(check.0));
+    };
+    let mut settings = Settings::new(public_url, database_url, master_key);
+    settings.registration = RegistrationMode::Open;
+    settings.cookie_origins = OriginList(Origin::of(&by_address).into_iter().collect());
+    finish(check, raw, settings, listen, LogFormat::Text)
+}
+
+fn read(file: Option<&Path>, environment: HashMap<String, String>) -> Result<Raw, InvalidSettings> {
+    let unreadable =
+        |option: &str, problem: String| InvalidSettings(vec![OptionError { option: option.to_owned(), problem }]);
+    let mut builder = Config::builder();
+    if let Some(path) = file {
+        let text = fs::read_to_string(path)
+            .map_err(|error| unreadable("--config", format!("{} cannot be read: {error}", path.display())))?;
+        builder = builder.add_source(File::from_str(&text, FileFormat::Toml));
+    }
+    let environment =
+        Environment::with_prefix("DOORWARD").prefix_separator("__").separator("__").source(Some(environment));
+    let config = builder
+        .add_source(environment)
+        .build()
+        .map_err(|error| unreadable("--config", format!("cannot be read: {error}")))?;
+    serde_path_to_error::deserialize(config).map_err(|error| {
+        let path = error.path().to_string();
+        let option = if path == "." { "configuration".to_owned() } else { path };
+        unreadable(&option, error.into_inner().to_string())
+    })
+}
+
+/// Reads everything that has a default.
+fn finish(
+    mut check: Check,
+    raw: Raw,
+    mut settings: Settings,
+    default_listen: SocketAddr,
+    default_format: LogFormat,
+) -> Result<(Settings, ServerSettings), InvalidSettings> {
+    let listen = check.or("listen", raw.listen, parse_listen, default_listen);
+    let none = TrustedProxies::default();
+    settings.trusted_proxies = check.or("trusted_proxies", raw.trusted_proxies, parse_networks, none);
+    settings.cors_origins = check.or("cors.origins", raw.cors.origins, parse_origins, OriginList::default());
+
+    let database = &mut settings.database;
+    database.max_connections =
+        check.or("database.max_connections", raw.database.max_connections, at_least_one, database.max_connections);
+    database.schema = check.or("database.schema", raw.database.schema, |text| text.parse(), database.schema.clone());
+    database.migrate = raw.database.migrate.unwrap_or(database.migrate);
+
+    settings.registration =
+        check.or("registration.mode", raw.registration.mode, parse_registration, settings.registration);
+    settings.passwords.min_length =
+        check.or("password.min_length", raw.password.min_length, parse_min_length, settings.passwords.min_length);
+    settings.argon2 = check.argon2(&raw.password.argon2, settings.argon2);
+    let PoolSize { workers, queue } = settings.hashing;
+    settings.hashing.workers = check.or("hashing.workers", raw.hashing.workers, parse_workers, workers);
+    settings.hashing.queue = raw.hashing.queue.unwrap_or(queue);
+
+    let tokens = &mut settings.tokens;
+    tokens.algorithm = check.or("tokens.algorithm", raw.tokens.algorithm, |text| text.parse(), KeyAlgorithm::default());
+    tokens.issuer = check.or("tokens.issuer", raw.tokens.issuer, |text| non_empty(text).map(Some), None);
+    tokens.audience = check.or("tokens.audience", raw.tokens.audience, |text| non_empty(text).map(Some), None);
+    tokens.lifetime = check.or("tokens.access_ttl", raw.tokens.access_ttl, parse_token_lifetime, tokens.lifetime);
+    let secret = check.secret("tokens.secret", raw.tokens.secret, raw.tokens.secret_file.as_deref());
+    tokens.shared_secret = check.or("tokens.secret", secret, |text| SharedSecret::parse(&text).map(Some), None);
+    match (tokens.algorithm, &tokens.shared_secret) {
+        (KeyAlgorithm::Hs256, None) => check.note("tokens.secret", "is required with `tokens.algorithm` HS256"),
+        (KeyAlgorithm::Hs256, Some(_)) | (_, None) => {}
+        (_, Some(_)) => check.note("tokens.secret", "is for `tokens.algorithm` HS256 alone"),
+    }
+
+    let SessionPolicy { idle, absolute, reuse_window } = settings.sessions;
+    settings.sessions.idle = check.or("sessions.idle", raw.sessions.idle, parse_duration, idle);
+    settings.sessions.absolute = check.or("sessions.absolute", raw.sessions.absolute, parse_duration, absolute);
+    settings.sessions.reuse_window =
+        check.or("sessions.reuse_window", raw.sessions.reuse_window, parse_reuse_window, reuse_window);
+
+    let HttpLimits { body_timeout, request_timeout } = settings.limits;
+    settings.limits.body_timeout =
+        check.or("limits.body_timeout", raw.limits.body_timeout, parse_duration, body_timeout);
+    settings.limits.request_timeout =
+        check.or("limits.request_timeout", raw.limits.request_timeout, parse_duration, request_timeout);
+    let ConnectionLimits { header_timeout, max_connections } = ConnectionLimits::default();
+    let connections = ConnectionLimits {
+        header_timeout: check.or("limits.header_timeout", raw.limits.header_timeout, parse_duration, header_timeout),
+        max_connections: check.or("limits.max_connections", raw.limits.max_connections, at_least_one, max_connections),
+    };
+    let log = LogSettings {
+        format: check.or("log.format", raw.log.format, parse_log_format, default_format),
+        level: check.or("log.level", raw.log.level, parse_log_level, "info".to_owned()),
+    };
+    if check.0.is_empty() {
+        Ok((settings, ServerSettings { listen, connections, log }))
+    } else {
+        Err(InvalidSettings(check.0))
+    }
+}
+
+/// Collects what is wrong, so that one start tells it all.
+#[derive(Default)]
+struct Check(Vec<OptionError>);
+
+impl Check {
+    fn note(&mut self, option: &str, problem: impl Display) {
+        self.0.push(OptionError { option: option.to_owned(), problem: problem.to_string() });
+    }
+
+    /// The value of an option that has a default.
+    fn or<T, V, E: Display>(
+        &mut self,
+        option: &str,
+        given: Option<V>,
+        parse: impl FnOnce(V) -> Result<T, E>,
+        default: T,
+    ) -> T {
+        match given.map(parse) {
+            None => default,
+            Some(Ok(value)) => value,
+            Some(Err(problem)) => {
+                self.note(option, problem);
+                default
+            }
+        }
+    }
+
+    /// The value of an option that has none.
+    fn required<T, V, E: Display>(
+        &mut self,
+        option: &str,
+        given: Option<V>,
+        parse: impl FnOnce(V) -> Result<T, E>,
+    ) -> Option<T> {
+        // An unreadable file has been noted under the same name already.
+        if given.is_none() && !self.0.iter().any(|error| error.option.starts_with(option)) {
+            self.note(option, "is required");
+        }
+        match parse(given?) {
+            Ok(value) => Some(value),
+            Err(problem) => {
+                self.note(option, problem);
+                None
+            }
+        }
+    }
+
+    /// A secret, given itself or by the path of a file that holds it.
+    fn secret(&mut self, option: &str, given: Option<SecretString>, file: Option<&Path>) -> Option<SecretString> {
+        match (given, file) {
+            (Some(_), Some(_)) => {
+                self.note(option, "is given twice, by itself and by its file");
+                None
+            }
+            (given, None) => given,
+            (None, Some(path)) => match fs::read_to_string(path).map(SecretString::from) {
+                Ok(text) => Some(SecretString::from(text.expose_secret().trim_end_matches(['\r', '\n']).to_owned())),
+                Err(error) => {
+                    self.note(&format!("{option}_file"), format!("{} cannot be read: {error}", path.display()));
+                    None
+                }
+            },
+        }
+    }
+
+    fn argon2(&mut self, raw: &super::raw::Argon2, default: Argon2Params) -> Argon2Params {
+        let (memory_kib, iterations, parallelism) = default.parts();
+        let given = Argon2Params::new(
+            raw.memory_kib.unwrap_or(memory_kib),
+            raw.iterations.unwrap_or(iterations),
+            raw.parallelism.unwrap_or(parallelism),
+        );
+        given.unwrap_or_else(|problem| {
+            use doorward_auth::password::InvalidArgon2Params as Invalid;
+            let option = match problem {
+                Invalid::Memory | Invalid::TooWeak => "password.argon2.memory_kib",
+                Invalid::Iterations => "password.argon2.iterations",
+                Invalid::Parallelism => "password.argon2.parallelism",
+            };
+            self.note(option, problem);
+            default
+        })
+    }
+}
+
+fn parse_public_url(text: &str) -> Result<Url, &'static str> {
+    let url = Url::parse(text).map_err(|_| "must be a URL such as https://auth.example.com")?;
+    let local = match url.host() {
+        Some(Host::Domain(host)) => host == "localhost" || host.ends_with(".localhost"),
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        None => return Err("must be a URL with a host"),
+    };
+    if url.query().is_some() || url.fragment().is_some() || !url.username().is_empty() || url.password().is_some() {
+        return Err("must be a URL without user, query and fragment");
+    }
+    match url.scheme() {
+        "https" => Ok(url),
+        "http" if local => Ok(url),
+        "http" => Err("must be https; plain http is for localhost alone"),
+        _ => Err("must be an https URL"),
+    }
+}
+
+fn parse_database_url(text: SecretString) -> Result<SecretString, &'static str> {
+    let known = ["sqlite:", "postgres:", "postgresql:"];
+    if known.iter().any(|scheme| text.expose_secret().starts_with(scheme)) {
+        Ok(text)
+    } else {
+        Err("must begin with sqlite: or postgres:")
+    }
+}
+
+fn parse_listen(text: String) -> Result<SocketAddr, &'static str> {
+    text.parse().map_err(|_| "must be an address and a port such as 127.0.0.1:8080")
+}
+
+fn parse_networks(list: List) -> Result<TrustedProxies, &'static str> {
+    let network = |text: &String| text.parse().or_else(|_| text.parse::<std::net::IpAddr>().map(Into::into));
+    let networks: Result<Vec<_>, _> = list.0.iter().map(network).collect();
+    networks.map(TrustedProxies).map_err(|_| "must be networks or addresses such as 10.0.0.0/8")
+}
+
+fn parse_origins(list: List) -> Result<OriginList, impl Display> {
+    list.0.iter().map(|text| Origin::parse(text)).collect::<Result<Vec<_>, _>>().map(OriginList)
+}
+
+fn parse_registration(text: String) -> Result<RegistrationMode, &'static str> {
+    match text.as_str() {
+        "verified" => Ok(RegistrationMode::Verified),
+        "open" => Ok(RegistrationMode::Open),
+        "closed" => Ok(RegistrationMode::Closed),
+        _ => Err("must be verified, open or closed"),
+    }
+}
+
+fn parse_min_length(length: usize) -> Result<usize, String> {
+    let least = PasswordPolicy::LEAST_MIN_LENGTH;
+    if (least..=64).contains(&length) { Ok(length) } else { Err(format!("must be between {least} and 64")) }
+}
+
+fn parse_workers(workers: usize) -> Result<usize, &'static str> {
+    if (1..=256).contains(&workers) { Ok(workers) } else { Err("must be between 1 and 256") }
+}
+
+fn at_least_one<N: PartialOrd + From<u8>>(number: N) -> Result<N, &'static str> {
+    if number >= N::from(1) { Ok(number) } else { Err("must be at least 1") }
+}
+
+fn non_empty(text: String) -> Result<String, &'static str> {
+    if text.trim().is_empty() { Err("must not be empty") } else { Ok(text) }
+}
+
+fn parse_duration(text: String) -> Result<Duration, &'static str> {
+    match humantime::parse_duration(&text) {
+        Ok(duration) if !duration.is_zero() => Ok(duration),
+        _ => Err("must be a duration such as 10s, 15m or 30d"),
+    }
+}
+
+fn parse_reuse_window(text: String) -> Result<Duration, &'static str> {
+    const LONGEST: Duration = Duration::from_mins(5);
+    match humantime::parse_duration(&text) {
+        Ok(duration) if duration <= LONGEST => Ok(duration),
+        _ => Err("must be a duration of at most 5m, such as 10s"),
+    }
+}
+
+fn parse_token_lifetime(text: String) -> Result<Duration, &'static str> {
+    const LONGEST: Duration = Duration::from_hours(24);
+    match humantime::parse_duration(&text) {
+        Ok(duration) if duration >= Duration::from_secs(1) && duration <= LONGEST && duration.subsec_nanos() == 0 => {
+            Ok(duration)
+        }
+        _ => Err("must be a duration of whole seconds, at most 24h, such as 10m"),
+    }
+}
+
+fn parse_log_format(text: String) -> Result<LogFormat, &'static str> {
+    match text.as_str() {
+        "text" => Ok(LogFormat::Text),
+        "json" => Ok(LogFormat::Json),
+        _ => Err("must be text or json"),
+    }
+}
+
+fn parse_log_level(text: String) -> Result<String, &'static str> {
+    match tracing_subscriber::EnvFilter::builder().parse(&text) {
+        Ok(_) if !text.trim().is_empty() => Ok(text),
+        _ => Err("must be error, warn, info, debug, trace, or a filter of these by module"),
+    }
+}

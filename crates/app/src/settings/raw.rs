@@ -1,0 +1,144 @@
+//! The options as they are written, before any of them is understood. A name that is not here is refused.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use secrecy::SecretString;
+use serde::Deserialize;
+use serde::de::{Deserializer, SeqAccess, Visitor};
+
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Raw {
+    pub(super) public_url: Option<String>,
+    pub(super) listen: Option<String>,
+    pub(super) trusted_proxies: Option<List>,
+    pub(super) database: Database,
+    pub(super) registration: Registration,
+    pub(super) password: Password,
+    pub(super) hashing: Hashing,
+    pub(super) tokens: Tokens,
+    pub(super) sessions: Sessions,
+    pub(super) secrets: Secrets,
+    pub(super) limits: Limits,
+    pub(super) cors: Cors,
+    pub(super) log: Log,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Database {
+    pub(super) url: Option<SecretString>,
+    pub(super) url_file: Option<PathBuf>,
+    pub(super) max_connections: Option<u32>,
+    pub(super) schema: Option<String>,
+    pub(super) migrate: Option<bool>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Registration {
+    pub(super) mode: Option<String>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Password {
+    pub(super) min_length: Option<usize>,
+    pub(super) argon2: Argon2,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Argon2 {
+    pub(super) memory_kib: Option<u32>,
+    pub(super) iterations: Option<u32>,
+    pub(super) parallelism: Option<u32>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Hashing {
+    pub(super) workers: Option<usize>,
+    pub(super) queue: Option<usize>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Tokens {
+    pub(super) algorithm: Option<String>,
+    pub(super) issuer: Option<String>,
+    pub(super) audience: Option<String>,
+    pub(super) access_ttl: Option<String>,
+    pub(super) secret: Option<SecretString>,
+    pub(super) secret_file: Option<PathBuf>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Sessions {
+    pub(super) idle: Option<String>,
+    pub(super) absolute: Option<String>,
+    pub(super) reuse_window: Option<String>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Secrets {
+    pub(super) master_key: Option<SecretString>,
+    pub(super) master_key_file: Option<PathBuf>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Limits {
+    pub(super) header_timeout: Option<String>,
+    pub(super) body_timeout: Option<String>,
+    pub(super) request_timeout: Option<String>,
+    pub(super) max_connections: Option<usize>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Cors {
+    pub(super) origins: Option<List>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Log {
+    pub(super) format: Option<String>,
+    pub(super) level: Option<String>,
+}
+
+/// Several texts: an array in a file, separated by commas in the environment.
+#[derive(Default)]
+pub(super) struct List(pub(super) Vec<String>);
+
+impl<'de> Deserialize<'de> for List {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct ListVisitor;
+
+        impl<'de> Visitor<'de> for ListVisitor {
+            type Value = List;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an array of texts, or texts separated by commas")
+            }
+
+            fn visit_str<E>(self, text: &str) -> Result<List, E> {
+                Ok(List(text.split(',').map(str::trim).filter(|t| !t.is_empty()).map(str::to_owned).collect()))
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<List, A::Error> {
+                let mut list = Vec::new();
+                while let Some(text) = seq.next_element()? {
+                    list.push(text);
+                }
+                Ok(List(list))
+            }
+        }
+
+        deserializer.deserialize_any(ListVisitor)
+    }
+}
