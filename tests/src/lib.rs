@@ -1,1 +1,37 @@
+//! Doorward end to end: what the tests and the benchmark share.
+//!
+//! [`Service`] runs the built binary on a database of its own; [`Client`] talks to it with verbs; [`postgres`]
+//! gives every test a schema on one real server.
 
+#![allow(missing_docs, reason = "this crate is for tests")]
+#![allow(
+    clippy::missing_errors_doc,
+    clippy::missing_panics_doc,
+    clippy::must_use_candidate,
+    clippy::return_self_not_must_use,
+    reason = "this crate is for tests"
+)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test that cannot go on says so by panicking"
+)]
+
+pub mod client;
+pub mod in_process;
+pub mod postgres;
+pub mod service;
+
+pub use client::{Answer, Client, Grant};
+pub use service::{Database, Service};
+
+/// How many rounds a test that repeats itself does. `DOORWARD_ROUNDS` raises it for a long run.
+#[must_use]
+pub fn rounds(usual: usize) -> usize {
+    std::env::var("DOORWARD_ROUNDS").ok().and_then(|n| n.parse().ok()).unwrap_or(usual)
+}
+
+/// The password that tests register with.
+pub const PASSWORD: &str = "correct horse battery staple";

@@ -4,7 +4,6 @@ mod logging;
 mod migrate;
 mod serve;
 
-use std::collections::HashMap;
 use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -33,7 +32,7 @@ enum Act {
 
 #[derive(clap::Args)]
 struct Configured {
-    /// A configuration file in TOML; the environment overrides it (DOORWARD__DATABASE__URL is database.url)
+    /// A configuration file in TOML; the environment overrides it (`DOORWARD__DATABASE__URL` is database.url)
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
 }
@@ -68,11 +67,10 @@ impl Command {
 struct BadUsage(String);
 
 /// Doorward's own variables; a value that is not UTF-8 counts as unset.
-fn environment() -> HashMap<String, String> {
+fn environment() -> impl Iterator<Item = (String, String)> {
     std::env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
         .filter(|(name, _)| name.starts_with("DOORWARD__"))
-        .collect()
 }
 
 /// Says something to the person at the terminal.

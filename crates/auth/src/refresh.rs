@@ -29,7 +29,7 @@ pub enum RefreshError {
 /// What a unit of work decided about a refresh token.
 enum Decision {
     /// The session goes on with the token's successor.
-    Continued(Session, User),
+    Continued(Box<(Session, User)>),
     /// It does not, and this is why.
     Refused { reason: EventReason, user_id: Option<UserId> },
 }
@@ -57,8 +57,9 @@ impl Auth {
             let decision = self.rotate(&mut *unit, &token, &successor, now).await?;
             let session_id = Some(token.session_id());
             let event = match &decision {
-                Decision::Continued(_, user) => {
-                    self.event(EventKind::Refresh, None, (Some(user.id), session_id), client)?
+                Decision::Continued(grantee) => {
+                    let user_id = Some(grantee.0.user_id);
+                    self.event(EventKind::Refresh, None, (user_id, session_id), client)?
                 }
                 Decision::Refused { reason, user_id } => {
                     self.event(EventKind::Refresh, Some(*reason), (*user_id, session_id), client)?
@@ -71,7 +72,10 @@ impl Auth {
         .await?;
 
         match decision {
-            Decision::Continued(session, user) => Ok(self.grant(&session, user, successor, now)?),
+            Decision::Continued(grantee) => {
+                let (session, user) = *grantee;
+                Ok(self.grant(&session, user, successor, now)?)
+            }
             Decision::Refused { reason, .. } => {
                 if reason == EventReason::Replay {
                     self.note_ended(token.session_id(), now);
@@ -111,10 +115,11 @@ impl Auth {
             unit.sessions().touch(id, now, idle_expires_at).await?;
             let cutoff = now.minus(self.settings().sessions.reuse_window);
             unit.sessions().forget_refresh(id, cutoff).await?;
-            return Ok(Decision::Continued(Session { last_seen_at: now, idle_expires_at, ..session }, user));
+            let session = Session { last_seen_at: now, idle_expires_at, ..session };
+            return Ok(Decision::Continued(Box::new((session, user))));
         }
         match self.judge(unit, id, token, successor, now).await? {
-            Some(Reuse::Repeat) => Ok(Decision::Continued(session, user)),
+            Some(Reuse::Repeat) => Ok(Decision::Continued(Box::new((session, user)))),
             Some(Reuse::Replay) => {
                 unit.sessions().end(id, EndReason::Replayed, now).await?;
                 refused(EventReason::Replay, user_id)

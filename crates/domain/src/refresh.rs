@@ -66,10 +66,9 @@ pub enum Reuse {
 #[must_use]
 pub fn judge_reuse(successor: Option<&RefreshTokenRecord>, now: Timestamp, window: Duration) -> Reuse {
     match successor {
-        None => Reuse::Replay,
         Some(RefreshTokenRecord { used_at: None, .. }) => Reuse::Repeat,
         Some(RefreshTokenRecord { used_at: Some(used_at), .. }) if now < used_at.plus(window) => Reuse::Repeat,
-        Some(_) => Reuse::Replay,
+        Some(_) | None => Reuse::Replay,
     }
 }
 

@@ -118,12 +118,11 @@ impl Fields {
 
     /// A text that need not be there.
     pub(crate) fn optional_text(&mut self, name: &str) -> Option<String> {
-        match self.take(name)? {
-            Value::String(text) => Some(text),
-            _ => {
-                self.refuse(FieldError::new(name, "wrong_type", "must be a text"));
-                None
-            }
+        if let Value::String(text) = self.take(name)? {
+            Some(text)
+        } else {
+            self.refuse(FieldError::new(name, "wrong_type", "must be a text"));
+            None
         }
     }
 

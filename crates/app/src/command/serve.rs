@@ -37,7 +37,7 @@ pub(super) async fn run_on(
     let doorward = Doorward::start(settings).await?;
     match mode {
         RegistrationMode::Open => {
-            tracing::warn!("registration.mode is open: registering tells whether an address has an account")
+            tracing::warn!("registration.mode is open: registering tells whether an address has an account");
         }
         RegistrationMode::Verified => tracing::warn!(
             "registration.mode is verified and this version sends no mail yet: new accounts cannot log in"

@@ -1,4 +1,7 @@
-use std::collections::HashMap;
+//! Reading options: every parser takes what its option holds.
+
+#![allow(clippy::needless_pass_by_value, reason = "each parser is handed to `Check` by value")]
+
 use std::fmt::{self, Display};
 use std::fs;
 use std::net::SocketAddr;
@@ -51,7 +54,7 @@ pub struct OptionError {
 /// [`InvalidSettings`] naming every option that is missing, unknown, unreadable or unsafe.
 pub fn load_serve(
     file: Option<&Path>,
-    environment: HashMap<String, String>,
+    environment: impl IntoIterator<Item = (String, String)>,
 ) -> Result<(Settings, ServerSettings), InvalidSettings> {
     let raw = read(file, environment)?;
     let mut check = Check::default();
@@ -74,7 +77,7 @@ pub fn load_serve(
 ///
 /// [`InvalidSettings`] as for [`load_serve`].
 pub fn load_dev(
-    environment: HashMap<String, String>,
+    environment: impl IntoIterator<Item = (String, String)>,
     listen: SocketAddr,
     database_url: SecretString,
     master_key: MasterKey,
@@ -102,7 +105,7 @@ pub fn load_dev(
     finish(check, raw, settings, listen, LogFormat::Text)
 }
 
-fn read(file: Option<&Path>, environment: HashMap<String, String>) -> Result<Raw, InvalidSettings> {
+fn read(file: Option<&Path>, environment: impl IntoIterator<Item = (String, String)>) -> Result<Raw, InvalidSettings> {
     let unreadable =
         |option: &str, problem: String| InvalidSettings(vec![OptionError { option: option.to_owned(), problem }]);
     let mut builder = Config::builder();
@@ -111,8 +114,10 @@ fn read(file: Option<&Path>, environment: HashMap<String, String>) -> Result<Raw
             .map_err(|error| unreadable("--config", format!("{} cannot be read: {error}", path.display())))?;
         builder = builder.add_source(File::from_str(&text, FileFormat::Toml));
     }
-    let environment =
-        Environment::with_prefix("DOORWARD").prefix_separator("__").separator("__").source(Some(environment));
+    let environment = Environment::with_prefix("DOORWARD")
+        .prefix_separator("__")
+        .separator("__")
+        .source(Some(environment.into_iter().collect()));
     let config = builder
         .add_source(environment)
         .build()

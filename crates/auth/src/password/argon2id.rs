@@ -115,7 +115,7 @@ impl Argon2Hasher {
         entropy: Arc<dyn Entropy>,
         on_worker_start: Option<OnWorkerStart>,
     ) -> std::io::Result<Self> {
-        Ok(Self { pool: WorkerPool::start(size, on_worker_start)?, cost, entropy })
+        Ok(Self { pool: WorkerPool::start(size, on_worker_start.as_ref())?, cost, entropy })
     }
 
     fn salt(&self) -> Result<[u8; SALT_LENGTH], HashingError> {

@@ -21,6 +21,7 @@ pub use screen::MockPasswordScreen;
 
 /// The port to password hashing.
 #[cfg_attr(any(test, feature = "mocks"), mockall::automock)]
+#[cfg_attr(any(test, feature = "mocks"), allow(clippy::ref_option_ref, reason = "in what mockall generates"))]
 #[async_trait]
 pub trait PasswordHasher: Send + Sync {
     /// Hashes a new password with the current parameters.

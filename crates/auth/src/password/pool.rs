@@ -89,13 +89,13 @@ impl<Scratch: Default + 'static> WorkerPool<Scratch> {
     /// # Errors
     ///
     /// What the operating system says when it has no thread to give.
-    pub fn start(size: PoolSize, on_start: Option<OnWorkerStart>) -> std::io::Result<Self> {
+    pub fn start(size: PoolSize, on_start: Option<&OnWorkerStart>) -> std::io::Result<Self> {
         let queue = Queue { waiting: VecDeque::new(), idle_workers: 0, closed: false };
         let shared = Arc::new(Shared { queue: Mutex::new(queue), work_or_end: Condvar::new(), size });
         let pool = Self { shared };
         for n in 0..size.workers.max(1) {
             let shared = Arc::clone(&pool.shared);
-            let on_start = on_start.clone();
+            let on_start = on_start.cloned();
             thread::Builder::new().name(format!("hash-{n}")).spawn(move || {
                 if let Some(on_start) = on_start {
                     on_start();
@@ -188,6 +188,7 @@ impl<Scratch> fmt::Debug for WorkerPool<Scratch> {
 #[cfg(test)]
 mod tests {
     use std::future::Future;
+    use std::pin::Pin;
     use std::sync::atomic::{AtomicUsize, Ordering};
     use std::sync::mpsc;
     use std::task::{Context, Poll, Waker};
@@ -198,22 +199,22 @@ mod tests {
         WorkerPool::start(PoolSize { workers, queue }, None).unwrap()
     }
 
+    type Busy<'a> = Pin<Box<dyn Future<Output = Result<(), HashingError>> + 'a>>;
+
     /// Submits work that waits until the returned sender is used or dropped; returns once it is being done.
-    fn occupy(
-        pool: &WorkerPool<usize>,
-    ) -> (mpsc::Sender<()>, std::pin::Pin<Box<dyn Future<Output = Result<(), HashingError>> + '_>>) {
+    fn occupy(pool: &WorkerPool<usize>) -> (mpsc::Sender<()>, Busy<'_>) {
         let (release, gate) = mpsc::channel::<()>();
         let (started, has_started) = mpsc::channel();
         let mut work = Box::pin(pool.run(move |_| {
             started.send(()).unwrap();
-            drop(gate.recv());
+            assert!(gate.recv().is_err(), "released by dropping");
         }));
         assert!(poll_once(work.as_mut()).is_pending());
         has_started.recv().unwrap();
         (release, work)
     }
 
-    fn poll_once<F: Future>(future: std::pin::Pin<&mut F>) -> Poll<F::Output> {
+    fn poll_once<F: Future>(future: Pin<&mut F>) -> Poll<F::Output> {
         future.poll(&mut Context::from_waker(Waker::noop()))
     }
 

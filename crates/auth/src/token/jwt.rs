@@ -1,4 +1,3 @@
-use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,7 +8,7 @@ use doorward_domain::{Clock, EmailAddress, Entropy, Session, SessionId, Timestam
 use jsonwebtoken::Header;
 use secrecy::SecretString;
 use serde::de::IgnoredAny;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use uuid::Uuid;
 
 use super::keys::{KeySet, to_jwa};
@@ -51,8 +50,9 @@ struct WireHeader {
     alg: String,
     typ: String,
     kid: String,
-    #[serde(flatten)]
-    others: BTreeMap<String, IgnoredAny>,
+    /// Whether there is a `crit`, whatever its value.
+    #[serde(default, rename = "crit", deserialize_with = "present")]
+    has_critical: bool,
 }
 
 /// Signs access tokens with the signing key of a [`KeySet`].
@@ -135,7 +135,7 @@ impl TokenVerifier for JwtVerifier {
 
         let header: WireHeader = decode(header)?;
         // No extension is understood here, so every `crit` names an unknown one (RFC 7515 section 4.1.11).
-        if header.typ != TYPE || header.others.contains_key("crit") {
+        if header.typ != TYPE || header.has_critical {
             return Err(TokenRefused);
         }
         let key = self.keys.verifying.get(&header.kid).ok_or(TokenRefused)?;
@@ -179,6 +179,10 @@ impl JwtVerifier {
             email_verified: claims.email_verified,
         })
     }
+}
+
+fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
+    IgnoredAny::deserialize(deserializer).map(|_| true)
 }
 
 fn decode<T: for<'de> Deserialize<'de>>(part: &str) -> Result<T, TokenRefused> {

@@ -1,0 +1,204 @@
+//! The built binary, running.
+
+use std::fs::File;
+use std::io::Read as _;
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+
+use crate::postgres;
+
+/// Which database a service keeps everything in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Database {
+    Sqlite,
+    Postgres,
+}
+
+impl Database {
+    pub const BOTH: [Self; 2] = [Self::Sqlite, Self::Postgres];
+}
+
+/// A running `doorward serve`, killed when it is dropped.
+pub struct Service {
+    pub address: SocketAddr,
+    pub database_url: String,
+    pub schema: String,
+    settings: Vec<(String, String)>,
+    folder: TempDir,
+    child: Child,
+}
+
+/// A master key for tests.
+pub const MASTER_KEY: &str = "3q2+7wABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhs=";
+
+impl Service {
+    /// Starts with `registration.mode = open` and these further settings, such as `("TOKENS__ACCESS_TTL", "1s")`.
+    pub fn start(database: Database, settings: &[(&str, &str)]) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let (database_url, schema) = match database {
+            Database::Sqlite => (format!("sqlite:{}", folder.path().join("doorward.db").display()), String::new()),
+            Database::Postgres => (postgres::url().to_owned(), postgres::fresh_schema()),
+        };
+        let settings = settings.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect();
+        let address = free_address();
+        let child = spawn(&command(address, &database_url, &schema, &settings), folder.path());
+        let mut service = Self { address, database_url, schema, settings, folder, child };
+        service.wait_until_answering();
+        service
+    }
+
+    /// The command that runs this service, to be wrapped by a tool such as strace.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Ends it as a power cut would.
+    pub fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// Asks it to end, and waits.
+    pub fn terminate(&mut self) -> ExitStatus {
+        self.signal_end();
+        self.child.wait().unwrap()
+    }
+
+    pub fn signal_end(&self) {
+        let pid = rustix::process::Pid::from_child(&self.child);
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+    }
+
+    pub fn has_exited(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_some()
+    }
+
+    /// Starts it again on the same database and address.
+    pub fn start_again(&mut self) {
+        let command = command(self.address, &self.database_url, &self.schema, &self.settings);
+        self.child = spawn(&command, self.folder.path());
+        self.wait_until_answering();
+    }
+
+    /// A second node on the same database.
+    pub fn another_node(&self) -> Self {
+        let address = free_address();
+        let folder = tempfile::tempdir().unwrap();
+        let child = spawn(&command(address, &self.database_url, &self.schema, &self.settings), folder.path());
+        let mut node = Self {
+            address,
+            database_url: self.database_url.clone(),
+            schema: self.schema.clone(),
+            settings: self.settings.clone(),
+            folder,
+            child,
+        };
+        node.wait_until_answering();
+        node
+    }
+
+    /// Everything that it has logged.
+    pub fn log(&self) -> String {
+        let mut text = String::new();
+        File::open(self.folder.path().join("log")).unwrap().read_to_string(&mut text).unwrap();
+        text
+    }
+
+    fn wait_until_answering(&mut self) {
+        let started = Instant::now();
+        while TcpStream::connect(self.address).is_err() || !self.log().contains("answering") {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                panic!("the service ended with {status}: {}", self.log());
+            }
+            assert!(started.elapsed() < Duration::from_secs(60), "the service did not start: {}", self.log());
+            std::thread::sleep(Duration::from_millis(2));
+        }
+    }
+}
+
+impl Drop for Service {
+    fn drop(&mut self) {
+        // It may have ended already.
+        self.child.kill().unwrap_or_default();
+        self.child.wait().map(|_| ()).unwrap_or_default();
+    }
+}
+
+/// The environment of a service that is started by hand.
+pub fn command(
+    address: SocketAddr,
+    database_url: &str,
+    schema: &str,
+    settings: &Vec<(String, String)>,
+) -> Vec<(String, String)> {
+    let mut environment: Vec<(String, String)> = [
+        ("PUBLIC_URL", format!("http://localhost:{}", address.port())),
+        ("LISTEN", address.to_string()),
+        ("DATABASE__URL", database_url.to_owned()),
+        ("SECRETS__MASTER_KEY", MASTER_KEY.to_owned()),
+        ("REGISTRATION__MODE", "open".to_owned()),
+    ]
+    .map(|(name, value)| (name.to_owned(), value))
+    .to_vec();
+    if !schema.is_empty() {
+        environment.push(("DATABASE__SCHEMA".to_owned(), schema.to_owned()));
+    }
+    for (name, value) in settings {
+        environment.retain(|(known, _)| known != name);
+        environment.push((name.clone(), value.clone()));
+    }
+    environment.into_iter().map(|(name, value)| (format!("DOORWARD__{name}"), value)).collect()
+}
+
+fn spawn(environment: &[(String, String)], folder: &Path) -> Child {
+    let log = File::options().create(true).append(true).open(folder.join("log")).unwrap();
+    // A restart appends; what it waits for must be its own line.
+    log.set_len(0).unwrap();
+    Command::new(binary())
+        .arg("serve")
+        .env_clear()
+        .envs(environment.iter().cloned())
+        .current_dir(folder)
+        .stdin(Stdio::null())
+        .stdout(log.try_clone().unwrap())
+        .stderr(log)
+        .spawn()
+        .unwrap()
+}
+
+/// An address that nobody listens on. The port stays free between here and the service's start because the
+/// kernel hands out others first.
+pub fn free_address() -> SocketAddr {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+}
+
+/// The binary, built once for the run in the profile that the tests have.
+pub fn binary() -> &'static Path {
+    static BINARY: OnceLock<PathBuf> = OnceLock::new();
+    BINARY.get_or_init(|| {
+        let cargo = std::env::var_os("CARGO").unwrap_or("cargo".into());
+        let mut build = Command::new(cargo);
+        build.args(["build", "--quiet", "--package", "doorward", "--bin", "doorward"]);
+        if !cfg!(debug_assertions) {
+            build.arg("--release");
+        }
+        assert!(build.status().unwrap().success(), "the binary could not be built");
+        let profile = if cfg!(debug_assertions) { "debug" } else { "release" };
+        // This executable is target/<profile>/deps/<name> or target/<profile>/<name>.
+        let own = std::env::current_exe().unwrap();
+        own.ancestors().find(|folder| folder.ends_with(profile)).unwrap().join("doorward")
+    })
+}
