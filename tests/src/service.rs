@@ -44,15 +44,47 @@ impl Service {
             Database::Sqlite => (format!("sqlite:{}", folder.path().join("doorward.db").display()), String::new()),
             Database::Postgres => (postgres::url().to_owned(), postgres::fresh_schema()),
         };
-        let settings = settings.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect();
+        Self::start_in(folder, database_url, schema, owned(settings), &[])
+    }
+
+    /// Starts on a database that is there already.
+    pub fn start_on(database_url: String, settings: &[(&str, &str)]) -> Self {
+        Self::start_in(tempfile::tempdir().unwrap(), database_url, String::new(), owned(settings), &[])
+    }
+
+    /// Starts on SQLite under another program, such as strace.
+    pub fn start_under(wrapper: &[&str]) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let url = format!("sqlite:{}", folder.path().join("doorward.db").display());
+        Self::start_in(folder, url, String::new(), Vec::new(), wrapper)
+    }
+
+    /// A second node on the same database.
+    pub fn another_node(&self) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        Self::start_in(folder, self.database_url.clone(), self.schema.clone(), self.settings.clone(), &[])
+    }
+
+    fn start_in(
+        folder: TempDir,
+        database_url: String,
+        schema: String,
+        settings: Vec<(String, String)>,
+        wrapper: &[&str],
+    ) -> Self {
         let address = free_address();
-        let child = spawn(&command(address, &database_url, &schema, &settings), folder.path());
+        let environment = environment(address, &database_url, &schema, &settings);
+        let child = spawn(&environment, folder.path(), wrapper);
         let mut service = Self { address, database_url, schema, settings, folder, child };
         service.wait_until_answering();
         service
     }
 
-    /// The command that runs this service, to be wrapped by a tool such as strace.
+    /// Changes a setting for the next start.
+    pub fn set(&mut self, name: &str, value: &str) {
+        self.settings.push((name.to_owned(), value.to_owned()));
+    }
+
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
     }
@@ -68,6 +100,16 @@ impl Service {
     /// Ends it as a power cut would.
     pub fn kill(&mut self) {
         self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// Ends a service that runs under another program, together with that.
+    pub fn kill_group(&mut self) {
+        let children = std::fs::read_to_string(format!("/proc/{0}/task/{0}/children", self.pid())).unwrap();
+        for child in children.split_whitespace() {
+            let pid = rustix::process::Pid::from_raw(child.parse().unwrap()).unwrap();
+            rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+        }
         self.child.wait().unwrap();
     }
 
@@ -88,26 +130,9 @@ impl Service {
 
     /// Starts it again on the same database and address.
     pub fn start_again(&mut self) {
-        let command = command(self.address, &self.database_url, &self.schema, &self.settings);
-        self.child = spawn(&command, self.folder.path());
+        let environment = environment(self.address, &self.database_url, &self.schema, &self.settings);
+        self.child = spawn(&environment, self.folder.path(), &[]);
         self.wait_until_answering();
-    }
-
-    /// A second node on the same database.
-    pub fn another_node(&self) -> Self {
-        let address = free_address();
-        let folder = tempfile::tempdir().unwrap();
-        let child = spawn(&command(address, &self.database_url, &self.schema, &self.settings), folder.path());
-        let mut node = Self {
-            address,
-            database_url: self.database_url.clone(),
-            schema: self.schema.clone(),
-            settings: self.settings.clone(),
-            folder,
-            child,
-        };
-        node.wait_until_answering();
-        node
     }
 
     /// Everything that it has logged.
@@ -137,12 +162,15 @@ impl Drop for Service {
     }
 }
 
-/// The environment of a service that is started by hand.
-pub fn command(
+fn owned(settings: &[(&str, &str)]) -> Vec<(String, String)> {
+    settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+}
+
+fn environment(
     address: SocketAddr,
     database_url: &str,
     schema: &str,
-    settings: &Vec<(String, String)>,
+    settings: &[(String, String)],
 ) -> Vec<(String, String)> {
     let mut environment: Vec<(String, String)> = [
         ("PUBLIC_URL", format!("http://localhost:{}", address.port())),
@@ -163,12 +191,13 @@ pub fn command(
     environment.into_iter().map(|(name, value)| (format!("DOORWARD__{name}"), value)).collect()
 }
 
-fn spawn(environment: &[(String, String)], folder: &Path) -> Child {
+fn spawn(environment: &[(String, String)], folder: &Path, wrapper: &[&str]) -> Child {
     let log = File::options().create(true).append(true).open(folder.join("log")).unwrap();
     // A restart appends; what it waits for must be its own line.
     log.set_len(0).unwrap();
-    Command::new(binary())
-        .arg("serve")
+    let mut words = wrapper.iter().map(std::ffi::OsStr::new).chain([binary().as_os_str(), "serve".as_ref()]);
+    Command::new(words.next().unwrap())
+        .args(words)
         .env_clear()
         .envs(environment.iter().cloned())
         .current_dir(folder)
@@ -196,9 +225,14 @@ pub fn binary() -> &'static Path {
             build.arg("--release");
         }
         assert!(build.status().unwrap().success(), "the binary could not be built");
-        let profile = if cfg!(debug_assertions) { "debug" } else { "release" };
-        // This executable is target/<profile>/deps/<name> or target/<profile>/<name>.
-        let own = std::env::current_exe().unwrap();
-        own.ancestors().find(|folder| folder.ends_with(profile)).unwrap().join("doorward")
+        target_folder().join("doorward")
     })
+}
+
+/// Where cargo puts executables of the profile that the tests have.
+pub fn target_folder() -> PathBuf {
+    let profile = if cfg!(debug_assertions) { "debug" } else { "release" };
+    // This executable is target/<profile>/deps/<name> or target/<profile>/<name>.
+    let own = std::env::current_exe().unwrap();
+    own.ancestors().find(|folder| folder.ends_with(profile)).unwrap().to_owned()
 }

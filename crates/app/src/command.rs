@@ -44,6 +44,8 @@ const EXIT_FAILURE: u8 = 1;
 
 impl Command {
     pub(crate) fn run(self) -> ExitCode {
+        // Whatever is made (a database, a key) is for its owner alone.
+        rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
         let result = match self.act {
             Act::Dev(dev) => dev.run(),
             Act::Serve(configured) => serve::run(configured.config.as_deref()),

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::FromRef;
+use doorward_auth::password::pool::OnWorkerStart;
 use doorward_auth::password::{Argon2Hasher, CommonPasswords};
 use doorward_auth::token::{JwtIssuer, JwtVerifier, SharedSecret, TokenSettings, provision_keys};
 use doorward_auth::{
@@ -105,13 +106,9 @@ impl Doorward {
             issuer: http.issuer.clone(),
             lifetime: tokens.lifetime,
         };
-        let hasher = Argon2Hasher::start(
-            settings.argon2,
-            settings.hashing,
-            Arc::clone(&entropy),
-            Some(Arc::new(yield_to_requests)),
-        )
-        .map_err(StartError::Threads)?;
+        let yield_first: OnWorkerStart = Arc::new(yield_to_requests);
+        let hasher = Argon2Hasher::start(settings.argon2, settings.hashing, Arc::clone(&entropy), Some(&yield_first))
+            .map_err(StartError::Threads)?;
         let auth = Auth::from_parts(AuthParts {
             store,
             hasher: Arc::new(hasher),

@@ -38,23 +38,35 @@ pub fn master_key_from_file(path: &Path) -> Result<MasterKey, KeyFileError> {
 
 fn read_or_make(path: &Path, entropy: &dyn Entropy) -> Result<MasterKey, KeyFileError> {
     let io_error = |error| KeyFileError::Io(path.to_owned(), error);
-    match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
-        Ok(mut file) => {
-            let key = MasterKey::generate(entropy)?;
-            writeln!(file, "{}", key.to_base64().expose_secret()).map_err(io_error)?;
-            file.sync_all().map_err(io_error)?;
-            Ok(key)
-        }
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-            let mode = fs::metadata(path).map_err(io_error)?.permissions().mode();
-            if mode & 0o077 != 0 {
-                return Err(KeyFileError::TooOpen(path.to_owned()));
-            }
-            let text = SecretString::from(fs::read_to_string(path).map_err(io_error)?);
-            let text = SecretString::from(text.expose_secret().trim_end().to_owned());
-            MasterKey::from_base64(&text).map_err(|error| KeyFileError::Invalid(path.to_owned(), error))
-        }
-        Err(error) => Err(io_error(error)),
+    if !fs::exists(path).map_err(io_error)? {
+        make(path, entropy)?;
+    }
+    let mode = fs::metadata(path).map_err(io_error)?.permissions().mode();
+    if mode & 0o077 != 0 {
+        return Err(KeyFileError::TooOpen(path.to_owned()));
+    }
+    let text = SecretString::from(fs::read_to_string(path).map_err(io_error)?);
+    let text = SecretString::from(text.expose_secret().trim_end().to_owned());
+    MasterKey::from_base64(&text).map_err(|error| KeyFileError::Invalid(path.to_owned(), error))
+}
+
+/// Puts a whole key in place, or leaves the one that somebody else put there meanwhile: the file is linked to
+/// its name when it is complete, so that neither a crash nor a second process finds half of it.
+fn make(path: &Path, entropy: &dyn Entropy) -> Result<(), KeyFileError> {
+    let io_error = |error| KeyFileError::Io(path.to_owned(), error);
+    let key = MasterKey::generate(entropy)?;
+    let mut unfinished = path.to_owned().into_os_string();
+    unfinished.push(format!(".{}", std::process::id()));
+    let unfinished = PathBuf::from(unfinished);
+    let mut file =
+        OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&unfinished).map_err(io_error)?;
+    writeln!(file, "{}", key.to_base64().expose_secret()).map_err(io_error)?;
+    file.sync_all().map_err(io_error)?;
+    let linked = fs::hard_link(&unfinished, path);
+    fs::remove_file(&unfinished).map_err(io_error)?;
+    match linked {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(io_error(error)),
+        _ => Ok(()),
     }
 }
 

@@ -63,3 +63,52 @@ impl Auth {
         Ok(self.parts().verifier.verify(token.expose_secret(), self.now())?)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::RegistrationMode;
+    use crate::testing::{DAY, NOW, SESSION_ID, Setup, USER_ID, access_token, claims};
+    use crate::token::MockTokenVerifier;
+
+    fn setup() -> Setup {
+        Setup::new(RegistrationMode::Verified)
+    }
+
+    #[test]
+    fn a_valid_token_names_its_user_and_asks_no_database() {
+        let user = setup().auth().authenticate(&access_token()).unwrap();
+        assert_eq!((user.id(), user.session_id()), (USER_ID, SESSION_ID));
+        assert_eq!(user.claims(), &claims());
+    }
+
+    #[test]
+    fn a_refused_token_names_nobody() {
+        for text in ["", "forged", "an access token "] {
+            let outcome = setup().auth().authenticate(&SecretString::from(text.to_owned()));
+            assert_eq!(outcome, Err(Unauthenticated), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_token_of_an_ended_session_is_refused() {
+        let auth = setup().auth();
+        auth.parts().ended_sessions.note(SessionId::from_uuid(uuid::Uuid::from_u128(9)), NOW.plus(DAY));
+        assert!(auth.authenticate(&access_token()).is_ok(), "another session has ended");
+        auth.note_ended(SESSION_ID, NOW);
+        assert_eq!(auth.authenticate(&access_token()), Err(Unauthenticated));
+    }
+
+    #[test]
+    fn a_token_is_judged_by_the_time_of_the_clock() {
+        let mut setup = setup();
+        setup.verifier = MockTokenVerifier::new();
+        let verify = setup.verifier.expect_verify();
+        verify.returning(|_, now| if now == NOW { Ok(claims()) } else { Err(TokenRefused) });
+        let time = setup.time.clone();
+        let auth = setup.auth();
+        assert!(auth.authenticate(&access_token()).is_ok());
+        time.set(NOW.plus(DAY));
+        assert_eq!(auth.authenticate(&access_token()), Err(Unauthenticated));
+    }
+}

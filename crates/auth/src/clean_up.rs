@@ -40,3 +40,74 @@ impl Auth {
         Ok(CleanUp { sessions, more: sessions >= u64::from(CLEAN_UP_BATCH) })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use doorward_domain::Timestamp;
+    use doorward_domain::store::MockUnit;
+
+    use super::*;
+    use crate::RegistrationMode;
+    use crate::testing::{DAY, NOW, SECOND, SESSION_ID, Setup, collision};
+    use crate::token::{CLOCK_SKEW, TokenSettings};
+
+    fn setup() -> Setup {
+        Setup::new(RegistrationMode::Verified)
+    }
+
+    /// A unit that deletes so many sessions that were over at this moment.
+    fn deleting(over: Timestamp, sessions: u64) -> MockUnit {
+        let mut unit = MockUnit::default();
+        let delete = unit.sessions.expect_delete_expired().times(1);
+        let delete = delete.withf(move |moment, limit| (*moment, *limit) == (over, CLEAN_UP_BATCH));
+        delete.returning(move |_, _| Ok(sessions));
+        unit
+    }
+
+    #[tokio::test]
+    async fn sessions_are_kept_for_a_day_and_deleted_in_batches() {
+        for (sessions, more) in [(0, false), (499, false), (500, true)] {
+            let setup = setup();
+            let written = setup.store.plan_write(deleting(NOW.minus(DAY), sessions));
+
+            let outcome = setup.auth().clean_up().await.unwrap();
+
+            assert!(written.yes());
+            assert_eq!(outcome, CleanUp { sessions, more });
+        }
+    }
+
+    #[tokio::test]
+    async fn an_ended_session_is_remembered_while_a_token_can_name_it_and_no_longer() {
+        let nameable = TokenSettings::DEFAULT_LIFETIME + 2 * CLOCK_SKEW;
+        let (last, past) = (NOW.plus(nameable).minus(SECOND), NOW.plus(nameable));
+        let setup = setup();
+        setup.store.plan_write(deleting(last.minus(DAY), 0));
+        setup.store.plan_write(deleting(past.minus(DAY), 0));
+        let time = setup.time.clone();
+        let auth = setup.auth();
+        auth.note_ended(SESSION_ID, NOW);
+
+        time.set(last);
+        auth.clean_up().await.unwrap();
+        assert!(auth.parts().ended_sessions.has_ended(SESSION_ID));
+
+        time.set(past);
+        auth.clean_up().await.unwrap();
+        assert!(!auth.parts().ended_sessions.has_ended(SESSION_ID));
+    }
+
+    #[tokio::test]
+    async fn a_collision_repeats_the_batch() {
+        let mut collided = MockUnit::default();
+        collided.sessions.expect_delete_expired().times(1).returning(|_, _| Err(collision()));
+        let setup = setup();
+        let undone = setup.store.plan_write(collided);
+        let written = setup.store.plan_write(deleting(NOW.minus(DAY), 3));
+
+        let outcome = setup.auth().clean_up().await.unwrap();
+
+        assert_eq!(outcome, CleanUp { sessions: 3, more: false });
+        assert!(!undone.yes() && written.yes());
+    }
+}

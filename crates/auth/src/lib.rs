@@ -34,6 +34,8 @@ mod refresh;
 mod refresh_token;
 mod register;
 mod seal;
+#[cfg(test)]
+mod testing;
 pub mod token;
 mod unit;
 

@@ -3,7 +3,7 @@ use doorward_domain::{
 };
 use thiserror::Error;
 
-use crate::password::Verification;
+use crate::password::{HashingError, Verification};
 use crate::unit::retrying;
 use crate::{Auth, Fault, RegistrationMode, SessionGrant};
 
@@ -45,14 +45,17 @@ impl Auth {
     pub async fn login(&self, request: Login, client: &Client) -> Result<SessionGrant, LoginError> {
         let account = self.find_account(&request.email).await?;
         let hash = account.as_ref().map(|(_, credential)| &credential.hash);
-        let verification = self.parts().hasher.verify(&request.password, hash).await.map_err(Fault::from)?;
+        let verification = self.verify(&request.password, hash).await?;
 
         let (user, credential, upgraded) = match (account, verification) {
             (None, _) => return self.refuse(EventReason::UnknownAccount, None, client).await,
-            (Some((user, _)), Verification::Wrong) => {
+            (Some((user, _)), None) => {
+                return self.refuse(EventReason::UnreadableHash, Some(user.id), client).await;
+            }
+            (Some((user, _)), Some(Verification::Wrong)) => {
                 return self.refuse(EventReason::WrongPassword, Some(user.id), client).await;
             }
-            (Some((user, credential)), Verification::Right { upgraded }) => (user, credential, upgraded),
+            (Some((user, credential)), Some(Verification::Right { upgraded })) => (user, credential, upgraded),
         };
         if user.disabled() {
             return self.refuse(EventReason::AccountDisabled, Some(user.id), client).await;
@@ -63,6 +66,23 @@ impl Auth {
         match self.begin_session(&credential, upgraded.as_ref(), client).await? {
             Some(grant) => Ok(grant),
             None => self.refuse(EventReason::CredentialChanged, Some(user.id), client).await,
+        }
+    }
+
+    /// What checking the password found; `None` when the stored hash cannot be read, which takes as long.
+    async fn verify(
+        &self,
+        password: &Password,
+        hash: Option<&PasswordHashString>,
+    ) -> Result<Option<Verification>, Fault> {
+        let hasher = &self.parts().hasher;
+        match hasher.verify(password, hash).await {
+            Ok(verification) => Ok(Some(verification)),
+            Err(HashingError::Unreadable) => {
+                hasher.verify(password, None).await?;
+                Ok(None)
+            }
+            Err(error) => Err(error.into()),
         }
     }
 
@@ -128,5 +148,241 @@ impl Auth {
             Ok(unit.commit().await?)
         })
         .await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use doorward_domain::store::MockUnit;
+    use doorward_domain::{SecurityEvent, SessionId, StoreError};
+    use secrecy::ExposeSecret;
+
+    use super::*;
+    use crate::testing::{
+        DAY, NOW, Seen, Setup, USER_ID, VERSION, client, collision, credential, disabled_user, email, hash,
+        issued_text, password, recording, user,
+    };
+
+    const RIGHT: Verification = Verification::Right { upgraded: None };
+
+    fn claim() -> Login {
+        Login { email: email(), password: password("correct horse battery staple") }
+    }
+
+    /// A service that knows this account, and whose hasher finds this.
+    fn setup(mode: RegistrationMode, account: Option<User>, found: Result<Verification, HashingError>) -> Setup {
+        let account = account.map(|user| (user, credential()));
+        let stored = account.as_ref().map(|(_, credential)| credential.hash.clone());
+        let mut unit = MockUnit::default();
+        let find = unit.credentials.expect_find_by_address().times(1);
+        find.withf(|address| *address == email()).returning(move |_| Ok(account.clone()));
+
+        let mut setup = Setup::new(mode);
+        setup.store.plan_read(unit);
+        let store = Arc::clone(&setup.store);
+        setup.hasher.expect_verify().times(1).returning(move |given, hash| {
+            assert_eq!(given.expose(), "correct horse battery staple");
+            assert_eq!(hash.cloned(), stored, "the hash must be the account's, or none where there is no account");
+            assert!(!store.in_use(), "a unit is open while a password is checked");
+            found.clone()
+        });
+        setup
+    }
+
+    /// A unit in which the password is still what it was, provided that there is a user.
+    fn holding(user: Option<User>) -> MockUnit {
+        let mut unit = MockUnit::default();
+        let hold = unit.credentials.expect_hold().times(1);
+        hold.withf(|id, version| (*id, *version) == (USER_ID, VERSION)).returning(move |_, _| Ok(user.clone()));
+        unit
+    }
+
+    /// A unit that begins a session.
+    fn beginning(sessions: &Seen<SessionId>, events: &Seen<SecurityEvent>) -> MockUnit {
+        let mut unit = holding(Some(user()));
+        let seen = sessions.clone();
+        unit.sessions.expect_insert().times(1).returning(move |session, _| {
+            assert_eq!((session.user_id, session.credential_version), (USER_ID, VERSION));
+            assert_eq!((session.authenticated_at, session.expires_at), (NOW, NOW.plus(90 * DAY)));
+            seen.note(session.id);
+            Ok(())
+        });
+        let seen = events.clone();
+        unit.events.expect_append().times(1).returning(move |event| {
+            seen.note(event.clone());
+            Ok(())
+        });
+        unit
+    }
+
+    #[tokio::test]
+    async fn a_login_writes_session_and_event_in_one_unit() {
+        let (sessions, events) = (Seen::default(), Seen::default());
+        let setup = setup(RegistrationMode::Verified, Some(user()), Ok(RIGHT));
+        let written = setup.store.plan_write(beginning(&sessions, &events));
+
+        let grant = setup.auth().login(claim(), &client()).await.unwrap();
+
+        assert!(written.yes());
+        assert_eq!((grant.session_id, &grant.user), (sessions.only(), &user()));
+        assert_eq!(grant.refresh_token.session_id(), grant.session_id);
+        assert_eq!(grant.refresh_expires_in, 30 * DAY);
+        assert_eq!(grant.access_token.text.expose_secret(), issued_text(grant.session_id).expose_secret());
+        let event = events.only();
+        assert_eq!((event.kind, event.reason), (EventKind::Login, None));
+        assert_eq!((event.user_id, event.session_id), (Some(USER_ID), Some(grant.session_id)));
+        assert_eq!(event.client, client());
+    }
+
+    #[tokio::test]
+    async fn an_unknown_account_is_checked_against_no_hash_and_answered_like_a_wrong_password() {
+        for (account, found, reason) in [
+            (None, Verification::Wrong, EventReason::UnknownAccount),
+            // A hasher that breaks its promise still opens no door.
+            (None, RIGHT, EventReason::UnknownAccount),
+            (Some(user()), Verification::Wrong, EventReason::WrongPassword),
+        ] {
+            let user_id = account.as_ref().map(|user| user.id);
+            let setup = setup(RegistrationMode::Verified, account, Ok(found));
+            let written = setup.store.plan_write(recording(EventKind::Login, reason, user_id));
+
+            let outcome = setup.auth().login(claim(), &client()).await;
+
+            assert!(matches!(outcome, Err(LoginError::InvalidCredentials)), "{reason:?}: {outcome:?}");
+            assert!(written.yes());
+        }
+    }
+
+    #[tokio::test]
+    async fn the_state_of_an_account_is_said_after_the_right_password_alone() {
+        let unverified = || User { email_verified_at: None, ..user() };
+        for account in [disabled_user(), unverified()] {
+            let setup = setup(RegistrationMode::Verified, Some(account), Ok(Verification::Wrong));
+            let written =
+                setup.store.plan_write(recording(EventKind::Login, EventReason::WrongPassword, Some(USER_ID)));
+            let outcome = setup.auth().login(claim(), &client()).await;
+            assert!(matches!(outcome, Err(LoginError::InvalidCredentials)), "{outcome:?}");
+            assert!(written.yes());
+        }
+
+        let setup_disabled = setup(RegistrationMode::Verified, Some(disabled_user()), Ok(RIGHT));
+        let unit = recording(EventKind::Login, EventReason::AccountDisabled, Some(USER_ID));
+        let written = setup_disabled.store.plan_write(unit);
+        let outcome = setup_disabled.auth().login(claim(), &client()).await;
+        assert!(matches!(outcome, Err(LoginError::AccountDisabled)), "{outcome:?}");
+        assert!(written.yes());
+
+        let setup_unverified = setup(RegistrationMode::Verified, Some(unverified()), Ok(RIGHT));
+        let unit = recording(EventKind::Login, EventReason::EmailNotVerified, Some(USER_ID));
+        let written = setup_unverified.store.plan_write(unit);
+        let outcome = setup_unverified.auth().login(claim(), &client()).await;
+        assert!(matches!(outcome, Err(LoginError::EmailNotVerified)), "{outcome:?}");
+        assert!(written.yes());
+    }
+
+    #[tokio::test]
+    async fn an_unverified_address_is_enough_where_registration_is_not_verified() {
+        for mode in [RegistrationMode::Open, RegistrationMode::Closed] {
+            let unverified = User { email_verified_at: None, ..user() };
+            let setup = setup(mode, Some(unverified), Ok(RIGHT));
+            let written = setup.store.plan_write(beginning(&Seen::default(), &Seen::default()));
+            assert!(setup.auth().login(claim(), &client()).await.is_ok(), "{mode:?}");
+            assert!(written.yes());
+        }
+    }
+
+    #[tokio::test]
+    async fn a_password_that_changed_while_it_was_checked_begins_no_session() {
+        for held in [None, Some(disabled_user())] {
+            let setup = setup(RegistrationMode::Verified, Some(user()), Ok(RIGHT));
+            let undone = setup.store.plan_write(holding(held));
+            let unit = recording(EventKind::Login, EventReason::CredentialChanged, Some(USER_ID));
+            let written = setup.store.plan_write(unit);
+
+            let outcome = setup.auth().login(claim(), &client()).await;
+
+            assert!(matches!(outcome, Err(LoginError::InvalidCredentials)), "{outcome:?}");
+            assert!(!undone.yes() && written.yes());
+        }
+    }
+
+    #[tokio::test]
+    async fn an_upgraded_hash_is_stored_in_the_unit_of_the_session() {
+        // Whether this login or another one at the same moment upgraded it makes no difference.
+        for stored_now in [true, false] {
+            let upgraded = Verification::Right { upgraded: Some(hash("the upgraded hash")) };
+            let setup = setup(RegistrationMode::Verified, Some(user()), Ok(upgraded));
+            let mut unit = beginning(&Seen::default(), &Seen::default());
+            let upgrade = unit.credentials.expect_upgrade_hash().times(1);
+            let upgrade = upgrade
+                .withf(|id, old, new| *id == USER_ID && *old == credential().hash && *new == hash("the upgraded hash"));
+            upgrade.returning(move |_, _, _| Ok(stored_now));
+            let written = setup.store.plan_write(unit);
+
+            assert!(setup.auth().login(claim(), &client()).await.is_ok());
+            assert!(written.yes());
+        }
+    }
+
+    #[tokio::test]
+    async fn a_collision_repeats_the_whole_unit_with_the_same_session() {
+        let (sessions, events) = (Seen::default(), Seen::default());
+        let setup = setup(RegistrationMode::Verified, Some(user()), Ok(RIGHT));
+        let mut collided = holding(Some(user()));
+        collided.sessions.expect_insert().times(1).returning(|_, _| Err(collision()));
+        let undone = setup.store.plan_write(collided);
+        setup.store.plan_collision(beginning(&sessions, &events));
+        let written = setup.store.plan_write(beginning(&sessions, &events));
+
+        let grant = setup.auth().login(claim(), &client()).await.unwrap();
+
+        assert!(!undone.yes() && written.yes());
+        assert_eq!(sessions.all(), [grant.session_id, grant.session_id]);
+        assert_eq!(events.all().len(), 2, "an event each for the unit that was lost and the one that stands");
+    }
+
+    #[tokio::test]
+    async fn a_failing_database_grants_nothing() {
+        let setup = setup(RegistrationMode::Verified, Some(user()), Ok(RIGHT));
+        let mut unit = holding(Some(user()));
+        unit.sessions.expect_insert().times(1).returning(|_, _| Err(StoreError::Unavailable("gone".into())));
+        let undone = setup.store.plan_write(unit);
+
+        let outcome = setup.auth().login(claim(), &client()).await;
+
+        let unavailable = matches!(outcome, Err(LoginError::Fault(Fault::Store(StoreError::Unavailable(_)))));
+        assert!(unavailable, "{outcome:?}");
+        assert!(!undone.yes());
+    }
+
+    #[tokio::test]
+    async fn an_unreadable_hash_costs_and_says_the_same_as_a_wrong_password() {
+        for dummy in [Verification::Wrong, RIGHT] {
+            let mut setup = setup(RegistrationMode::Verified, Some(user()), Err(HashingError::Unreadable));
+            // The first expectation is used up by then; this one is the hash that makes up for the time.
+            setup.hasher.expect_verify().times(1).returning(move |_, hash| {
+                assert!(hash.is_none());
+                Ok(dummy.clone())
+            });
+            let unit = recording(EventKind::Login, EventReason::UnreadableHash, Some(USER_ID));
+            let written = setup.store.plan_write(unit);
+
+            let outcome = setup.auth().login(claim(), &client()).await;
+
+            assert!(matches!(outcome, Err(LoginError::InvalidCredentials)), "{outcome:?}");
+            assert!(written.yes());
+        }
+    }
+
+    #[tokio::test]
+    async fn a_full_hashing_queue_writes_nothing() {
+        let setup = setup(RegistrationMode::Verified, Some(user()), Err(HashingError::Overloaded));
+
+        let outcome = setup.auth().login(claim(), &client()).await;
+
+        let overloaded = matches!(outcome, Err(LoginError::Fault(Fault::Hashing(HashingError::Overloaded))));
+        assert!(overloaded, "{outcome:?}");
     }
 }

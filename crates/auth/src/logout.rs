@@ -67,3 +67,148 @@ impl Auth {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use doorward_domain::store::MockUnit;
+    use doorward_domain::{Session, StoreError};
+
+    use super::*;
+    use crate::testing::{
+        CountingEntropy, NOW, SECOND, SESSION_ID, Setup, USER_ID, access_token, client, expect_event, recording,
+        refresh_tokens, session,
+    };
+    use crate::{MasterKey, RefreshTokens, RegistrationMode};
+
+    fn setup() -> Setup {
+        Setup::new(RegistrationMode::Verified)
+    }
+
+    fn refresh_token() -> SecretString {
+        refresh_tokens().first(SESSION_ID, &CountingEntropy::default()).unwrap().to_text()
+    }
+
+    /// A unit in which the session ends now, or has ended before.
+    fn ending(ends_now: bool) -> MockUnit {
+        let mut unit = MockUnit::default();
+        let end = unit.sessions.expect_end().times(1);
+        let end = end.withf(|id, reason, now| (*id, *reason, *now) == (SESSION_ID, EndReason::LoggedOut, NOW));
+        end.returning(move |_, _, _| Ok(ends_now));
+        unit
+    }
+
+    /// Expects to be asked whose session it is.
+    fn whose(unit: &mut MockUnit, session: Option<Session>) {
+        let find = unit.sessions.expect_find().times(1);
+        find.withf(|id| *id == SESSION_ID).returning(move |_| Ok(session.clone()));
+    }
+
+    #[tokio::test]
+    async fn an_access_token_ends_its_session() {
+        let mut unit = ending(true);
+        expect_event(&mut unit, EventKind::Logout, None, (Some(USER_ID), Some(SESSION_ID)));
+        let setup = setup();
+        let written = setup.store.plan_write(unit);
+        let auth = setup.auth();
+
+        auth.logout(Logout::AccessToken(access_token()), &client()).await.unwrap();
+
+        assert!(written.yes());
+        assert!(auth.parts().ended_sessions.has_ended(SESSION_ID));
+        assert_eq!(auth.authenticate(&access_token()), Err(Unauthenticated));
+    }
+
+    #[tokio::test]
+    async fn a_refresh_token_of_any_age_ends_its_session() {
+        let tokens = refresh_tokens();
+        let first = tokens.first(SESSION_ID, &CountingEntropy::default()).unwrap();
+        for token in [tokens.successor(&first), first] {
+            let mut unit = ending(true);
+            whose(&mut unit, Some(session()));
+            expect_event(&mut unit, EventKind::Logout, None, (Some(USER_ID), Some(SESSION_ID)));
+            let setup = setup();
+            let written = setup.store.plan_write(unit);
+            let auth = setup.auth();
+
+            auth.logout(Logout::RefreshToken(token.to_text()), &client()).await.unwrap();
+
+            assert!(written.yes());
+            assert!(auth.parts().ended_sessions.has_ended(SESSION_ID));
+        }
+    }
+
+    #[tokio::test]
+    async fn a_session_that_has_ended_or_been_forgotten_can_be_ended_again() {
+        let ended = Session { ended_at: Some(NOW.minus(SECOND)), ..session() };
+        for found in [Some(ended), None] {
+            let user_id = found.as_ref().map(|session| session.user_id);
+            let mut unit = ending(false);
+            whose(&mut unit, found);
+            let reason = Some(EventReason::SessionEnded);
+            expect_event(&mut unit, EventKind::Logout, reason, (user_id, Some(SESSION_ID)));
+            let setup = setup();
+            let written = setup.store.plan_write(unit);
+            let auth = setup.auth();
+
+            auth.logout(Logout::RefreshToken(refresh_token()), &client()).await.unwrap();
+
+            assert!(written.yes());
+            assert!(auth.parts().ended_sessions.has_ended(SESSION_ID));
+        }
+    }
+
+    #[tokio::test]
+    async fn an_access_token_logs_out_twice() {
+        let setup = setup();
+        for (ends_now, reason) in [(true, None), (false, Some(EventReason::SessionEnded))] {
+            let mut unit = ending(ends_now);
+            expect_event(&mut unit, EventKind::Logout, reason, (Some(USER_ID), Some(SESSION_ID)));
+            setup.store.plan_write(unit);
+        }
+        let auth = setup.auth();
+
+        auth.logout(Logout::AccessToken(access_token()), &client()).await.unwrap();
+        auth.logout(Logout::AccessToken(access_token()), &client()).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn an_unknown_refresh_token_has_nothing_left_to_end() {
+        let other_key = MasterKey::generate(&CountingEntropy::starting_at(9_000)).unwrap();
+        let foreign = RefreshTokens::new(&other_key).first(SESSION_ID, &CountingEntropy::default()).unwrap();
+        for token in [foreign.to_text(), SecretString::from("not a token".to_owned())] {
+            let setup = setup();
+            let written = setup.store.plan_write(recording(EventKind::Logout, EventReason::UnknownToken, None));
+            let auth = setup.auth();
+
+            auth.logout(Logout::RefreshToken(token), &client()).await.unwrap();
+
+            assert!(written.yes());
+            assert!(!auth.parts().ended_sessions.has_ended(SESSION_ID));
+        }
+    }
+
+    #[tokio::test]
+    async fn a_forged_access_token_ends_nothing_and_writes_nothing() {
+        let auth = setup().auth();
+
+        let outcome = auth.logout(Logout::AccessToken(SecretString::from("forged".to_owned())), &client()).await;
+
+        assert!(matches!(outcome, Err(LogoutError::Unauthenticated(_))), "{outcome:?}");
+        assert!(!auth.parts().ended_sessions.has_ended(SESSION_ID));
+    }
+
+    #[tokio::test]
+    async fn a_session_is_not_noted_as_ended_when_its_end_was_not_written() {
+        let mut unit = MockUnit::default();
+        unit.sessions.expect_end().times(1).returning(|_, _, _| Err(StoreError::Unavailable("gone".into())));
+        let setup = setup();
+        let undone = setup.store.plan_write(unit);
+        let auth = setup.auth();
+
+        let outcome = auth.logout(Logout::AccessToken(access_token()), &client()).await;
+
+        assert!(matches!(outcome, Err(LogoutError::Fault(_))), "{outcome:?}");
+        assert!(!undone.yes());
+        assert!(!auth.parts().ended_sessions.has_ended(SESSION_ID));
+    }
+}

@@ -38,3 +38,103 @@ impl Auth {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use doorward_domain::store::MockUnit;
+    use doorward_domain::{SessionId, User};
+    use mockall::Sequence;
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::testing::{
+        NOW, SESSION_ID, Setup, USER_ID, access_token, client, collision, current_user, expect_event, user,
+    };
+    use crate::{RegistrationMode, Unauthenticated};
+
+    const OTHER: SessionId = SessionId::from_uuid(Uuid::from_u128(7));
+    const FOREIGN: SessionId = SessionId::from_uuid(Uuid::from_u128(8));
+
+    fn setup() -> Setup {
+        Setup::new(RegistrationMode::Verified)
+    }
+
+    /// A unit that holds the user and then ends these sessions.
+    fn ending(held: Option<User>, sessions: Vec<SessionId>) -> MockUnit {
+        let mut unit = MockUnit::default();
+        let mut order = Sequence::new();
+        let hold = unit.users.expect_hold().times(1).in_sequence(&mut order);
+        hold.withf(|id| *id == USER_ID).returning(move |_| Ok(held.clone()));
+        let end = unit.sessions.expect_end_all().times(1).in_sequence(&mut order);
+        let end = end.withf(|id, reason, now| (*id, *reason, *now) == (USER_ID, EndReason::LoggedOutEverywhere, NOW));
+        end.returning(move |_, _, _| Ok(sessions.clone()));
+        unit
+    }
+
+    #[tokio::test]
+    async fn every_session_ends_after_the_user_is_held() {
+        let mut unit = ending(Some(user()), vec![SESSION_ID, OTHER]);
+        expect_event(&mut unit, EventKind::LogoutAll, None, (Some(USER_ID), Some(SESSION_ID)));
+        let setup = setup();
+        let written = setup.store.plan_write(unit);
+        let auth = setup.auth();
+
+        auth.logout_all(&current_user(&auth), &client()).await.unwrap();
+
+        assert!(written.yes());
+        for session in [SESSION_ID, OTHER] {
+            assert!(auth.parts().ended_sessions.has_ended(session));
+        }
+        assert!(!auth.parts().ended_sessions.has_ended(FOREIGN));
+        assert_eq!(auth.authenticate(&access_token()), Err(Unauthenticated));
+    }
+
+    #[tokio::test]
+    async fn no_session_left_and_no_user_left_are_no_errors() {
+        for held in [Some(user()), None] {
+            let mut unit = ending(held, Vec::new());
+            expect_event(&mut unit, EventKind::LogoutAll, None, (Some(USER_ID), Some(SESSION_ID)));
+            let setup = setup();
+            let written = setup.store.plan_write(unit);
+            let auth = setup.auth();
+
+            auth.logout_all(&current_user(&auth), &client()).await.unwrap();
+
+            assert!(written.yes());
+        }
+    }
+
+    #[tokio::test]
+    async fn a_collision_repeats_the_whole_unit_and_notes_what_the_last_one_ended() {
+        let unit = |sessions| {
+            let mut unit = ending(Some(user()), sessions);
+            expect_event(&mut unit, EventKind::LogoutAll, None, (Some(USER_ID), Some(SESSION_ID)));
+            unit
+        };
+        let setup = setup();
+        setup.store.plan_collision(unit(vec![SESSION_ID]));
+        let written = setup.store.plan_write(unit(vec![SESSION_ID, OTHER]));
+        let auth = setup.auth();
+
+        auth.logout_all(&current_user(&auth), &client()).await.unwrap();
+
+        assert!(written.yes());
+        assert!(auth.parts().ended_sessions.has_ended(OTHER));
+    }
+
+    #[tokio::test]
+    async fn nothing_is_noted_when_nothing_was_written() {
+        let setup = setup();
+        for _ in 0..5 {
+            let mut unit = MockUnit::default();
+            unit.users.expect_hold().times(1).returning(|_| Err(collision()));
+            setup.store.plan_write(unit);
+        }
+        let auth = setup.auth();
+
+        let outcome = auth.logout_all(&current_user(&auth), &client()).await;
+
+        assert!(matches!(outcome, Err(LogoutAllError::Fault(Fault::Store(_)))), "{outcome:?}");
+        assert!(!auth.parts().ended_sessions.has_ended(SESSION_ID));
+    }
+}

@@ -61,7 +61,7 @@ impl Auth {
     /// Registers a user, and logs them in where no verified address is needed.
     ///
     /// User, password, session and security event are written in one unit. The password is hashed before it
-    /// begins, for a known address as well, so that neither time nor answer tells the two apart.
+    /// begins, for a known address as well, and a known address costs as many statements as a new one.
     ///
     /// # Errors
     ///
@@ -109,6 +109,8 @@ impl Auth {
                 }
                 self.event(EventKind::Register, None, (Some(user.id), session_id), client)?
             } else {
+                // Touches nothing: there is no such user. It stands for the statement that adds a password.
+                unit.credentials().upgrade_hash(user.id, &credential.hash, &credential.hash).await?;
                 self.event(EventKind::Register, Some(EventReason::AddressTaken), (None, None), client)?
             };
             unit.events().append(&event).await?;
@@ -125,5 +127,203 @@ impl Auth {
                 Ok(Registration::SessionStarted(Box::new(grant)))
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use doorward_domain::store::MockUnit;
+    use doorward_domain::{RefreshTokenHash, SecurityEvent, Session};
+    use secrecy::ExposeSecret;
+
+    use super::*;
+    use crate::password::{HashingError, MockPasswordScreen};
+    use crate::testing::{
+        NOW, Seen, Setup, client, collision, email, expect_event, hash, issued_text, password, recording,
+    };
+
+    const PASSWORD: &str = "correct horse battery staple";
+
+    fn wish(text: &str) -> Register {
+        Register { email: email(), password: password(text), name: DisplayName::parse("Ada").ok() }
+    }
+
+    /// Expects one password to be hashed, while no unit is open.
+    fn hashes(setup: &mut Setup) {
+        let store = Arc::clone(&setup.store);
+        setup.hasher.expect_hash().times(1).returning(move |given| {
+            assert_eq!(given.expose(), PASSWORD);
+            assert!(!store.in_use(), "a unit is open while a password is hashed");
+            Ok(hash("a new hash"))
+        });
+    }
+
+    /// A unit in which the address is free, or not.
+    fn inserting(free: bool, users: &Seen<User>) -> MockUnit {
+        let mut unit = MockUnit::default();
+        let users = users.clone();
+        unit.users.expect_insert_new().times(1).returning(move |user| {
+            users.note(user.clone());
+            Ok(free)
+        });
+        unit
+    }
+
+    #[tokio::test]
+    async fn an_open_registration_writes_everything_in_one_unit_and_begins_a_session() {
+        let (users, credentials) = (Seen::default(), Seen::default());
+        let (sessions, events) = (Seen::<(Session, RefreshTokenHash)>::default(), Seen::<SecurityEvent>::default());
+        let mut unit = inserting(true, &users);
+        let seen = credentials.clone();
+        unit.credentials.expect_insert().times(1).returning(move |credential: &PasswordCredential| {
+            seen.note(credential.clone());
+            Ok(())
+        });
+        let seen = sessions.clone();
+        unit.sessions.expect_insert().times(1).returning(move |session, first| {
+            seen.note((session.clone(), *first));
+            Ok(())
+        });
+        let seen = events.clone();
+        unit.events.expect_append().times(1).returning(move |event| {
+            seen.note(event.clone());
+            Ok(())
+        });
+        let mut setup = Setup::new(RegistrationMode::Open);
+        hashes(&mut setup);
+        let written = setup.store.plan_write(unit);
+
+        let outcome = setup.auth().register(wish(PASSWORD), &client()).await;
+
+        let Ok(Registration::SessionStarted(grant)) = outcome else { panic!("{outcome:?}") };
+        assert!(written.yes());
+        let user = users.only();
+        assert_eq!((user.email.clone(), user.name.clone()), (email(), DisplayName::parse("Ada").ok()));
+        assert!(!user.email_verified() && !user.disabled() && user.roles.is_empty());
+        assert_eq!((user.created_at, user.updated_at), (NOW, NOW));
+        let credential = credentials.only();
+        assert_eq!(credential.user_id, user.id);
+        assert_eq!(credential.hash, hash("a new hash"));
+        let (session, first) = sessions.only();
+        assert_eq!((session.user_id, session.credential_version), (user.id, credential.version));
+        assert_eq!(first, grant.refresh_token.hash());
+        let event = events.only();
+        assert_eq!((event.kind, event.reason), (EventKind::Register, None));
+        assert_eq!((event.user_id, event.session_id), (Some(user.id), Some(session.id)));
+        assert_eq!(event.client, client());
+        assert_eq!((grant.session_id, &grant.user), (session.id, &user));
+        assert_eq!(grant.access_token.text.expose_secret(), issued_text(session.id).expose_secret());
+    }
+
+    #[tokio::test]
+    async fn a_verified_registration_says_the_same_of_a_new_and_a_known_address_and_begins_no_session() {
+        for free in [true, false] {
+            let users = Seen::default();
+            let mut unit = inserting(free, &users);
+            if free {
+                unit.credentials.expect_insert().times(1).returning(|_| Ok(()));
+            } else {
+                unit.credentials.expect_upgrade_hash().times(1).returning(|_, _, _| Ok(false));
+            }
+            let reason = (!free).then_some(EventReason::AddressTaken);
+            let seen = users.clone();
+            let append = unit.events.expect_append().times(1);
+            let append = append.withf(move |event| {
+                (event.kind, event.reason) == (EventKind::Register, reason)
+                    && event.user_id == free.then(|| seen.only().id)
+                    && event.session_id.is_none()
+            });
+            append.returning(|_| Ok(()));
+            let mut setup = Setup::new(RegistrationMode::Verified);
+            hashes(&mut setup);
+            let written = setup.store.plan_write(unit);
+
+            let outcome = setup.auth().register(wish(PASSWORD), &client()).await;
+
+            assert!(matches!(outcome, Ok(Registration::VerificationPending)), "{free}: {outcome:?}");
+            assert!(written.yes());
+        }
+    }
+
+    #[tokio::test]
+    async fn a_taken_address_writes_nothing_but_the_event() {
+        let mut unit = inserting(false, &Seen::default());
+        unit.credentials.expect_upgrade_hash().times(1).returning(|_, _, _| Ok(false));
+        expect_event(&mut unit, EventKind::Register, Some(EventReason::AddressTaken), (None, None));
+        let mut setup = Setup::new(RegistrationMode::Open);
+        hashes(&mut setup);
+        let written = setup.store.plan_write(unit);
+
+        let outcome = setup.auth().register(wish(PASSWORD), &client()).await;
+
+        assert!(matches!(outcome, Err(RegisterError::EmailTaken)), "{outcome:?}");
+        assert!(written.yes());
+    }
+
+    #[tokio::test]
+    async fn a_closed_registration_hashes_nothing_and_is_recorded() {
+        let setup = Setup::new(RegistrationMode::Closed);
+        let unit = recording(EventKind::Register, EventReason::RegistrationClosed, None);
+        let written = setup.store.plan_write(unit);
+
+        let outcome = setup.auth().register(wish(PASSWORD), &client()).await;
+
+        assert!(matches!(outcome, Err(RegisterError::Closed)), "{outcome:?}");
+        assert!(written.yes());
+    }
+
+    #[tokio::test]
+    async fn a_refused_password_is_neither_hashed_nor_written() {
+        for (text, refused) in [
+            ("1234567", PasswordRefused::TooShort { min_length: 8 }),
+            ("ada@example.com", PasswordRefused::ContainsContext),
+            ("ADA@example.com1", PasswordRefused::ContainsContext),
+            ("doorward1", PasswordRefused::ContainsContext),
+            ("a common one", PasswordRefused::TooCommon),
+        ] {
+            let mut setup = Setup::new(RegistrationMode::Open);
+            setup.screen = MockPasswordScreen::new();
+            setup.screen.expect_is_common().returning(|password| password.expose() == "a common one");
+
+            let outcome = setup.auth().register(wish(text), &client()).await;
+
+            let Err(RegisterError::PasswordRefused(reason)) = outcome else { panic!("{text}: {outcome:?}") };
+            assert_eq!(reason, refused, "{text}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_full_hashing_queue_writes_nothing() {
+        let mut setup = Setup::new(RegistrationMode::Open);
+        setup.hasher.expect_hash().times(1).returning(|_| Err(HashingError::Overloaded));
+
+        let outcome = setup.auth().register(wish(PASSWORD), &client()).await;
+
+        let overloaded = matches!(outcome, Err(RegisterError::Fault(Fault::Hashing(HashingError::Overloaded))));
+        assert!(overloaded, "{outcome:?}");
+    }
+
+    #[tokio::test]
+    async fn a_collision_repeats_the_unit_with_the_same_user_and_hashes_once() {
+        let users = Seen::default();
+        let mut setup = Setup::new(RegistrationMode::Verified);
+        hashes(&mut setup);
+        let mut collided = inserting(true, &users);
+        collided.credentials.expect_insert().times(1).returning(|_| Err(collision()));
+        let undone = setup.store.plan_write(collided);
+        let mut unit = inserting(true, &users);
+        unit.credentials.expect_insert().times(1).returning(|_| Ok(()));
+        unit.events.expect_append().times(1).returning(|_| Ok(()));
+        let written = setup.store.plan_write(unit);
+
+        let outcome = setup.auth().register(wish(PASSWORD), &client()).await;
+
+        assert!(matches!(outcome, Ok(Registration::VerificationPending)), "{outcome:?}");
+        assert!(!undone.yes() && written.yes());
+        let users = users.all();
+        assert_eq!(users.len(), 2);
+        assert_eq!(users[0], users[1]);
     }
 }

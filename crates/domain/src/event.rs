@@ -73,6 +73,8 @@ names! {
         UnknownAccount = "unknown_account",
         /// The password was wrong.
         WrongPassword = "wrong_password",
+        /// The stored hash of the password cannot be read, for one because it was imported from elsewhere.
+        UnreadableHash = "unreadable_hash",
         /// The password was right and the address has not been verified.
         EmailNotVerified = "email_not_verified",
         /// The password was right and the account is disabled.

@@ -15,7 +15,8 @@ pub struct HttpConfig {
     pub issuer: String,
     /// The origins whose pages may use the session cookie, that of `public_url` included.
     pub cookie_origins: OriginList,
-    /// The origins whose scripts may read answers (CORS), besides the service's own.
+    /// The origins whose scripts may read answers (CORS). To use the session cookie as well, an origin has to be
+    /// among `cookie_origins` too.
     pub cors_origins: OriginList,
     /// Whose word on the client's address is taken.
     pub trusted_proxies: TrustedProxies,

@@ -92,7 +92,8 @@ fn add_headers(headers: &mut HeaderMap, id: &RequestId, config: &HttpConfig) {
         headers.entry(name).or_insert(HeaderValue::from_static(value));
     }
     if config.is_https() {
-        headers.insert(STRICT_TRANSPORT_SECURITY, HeaderValue::from_static("max-age=63072000; includeSubDomains"));
+        // Two years. Subdomains are the host's to decide about.
+        headers.insert(STRICT_TRANSPORT_SECURITY, HeaderValue::from_static("max-age=63072000"));
     }
 }
 

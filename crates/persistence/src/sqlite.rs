@@ -33,7 +33,7 @@ impl SqliteStore {
     ///
     /// [`OpenError`] when the URL names no file, or the file cannot be opened or migrated.
     pub async fn open(url: &str, max_readers: u32) -> Result<Self, OpenError> {
-        let store = Self::connect(url, max_readers).await?;
+        let store = Self::connect(url, max_readers, true).await?;
         store.migrate().await?;
         Ok(store)
     }
@@ -44,7 +44,7 @@ impl SqliteStore {
     ///
     /// [`OpenError`], [`OpenError::SchemaVersion`] among others.
     pub async fn open_migrated(url: &str, max_readers: u32) -> Result<Self, OpenError> {
-        let store = Self::connect(url, max_readers).await?;
+        let store = Self::connect(url, max_readers, false).await?;
         let found = sqlx::query_scalar("SELECT max(version) FROM doorward_migrations WHERE success")
             .fetch_one(&store.writer)
             .await
@@ -53,13 +53,13 @@ impl SqliteStore {
         Ok(store)
     }
 
-    async fn connect(url: &str, max_readers: u32) -> Result<Self, OpenError> {
+    async fn connect(url: &str, max_readers: u32, create: bool) -> Result<Self, OpenError> {
         if url.contains(":memory:") || url.contains("mode=memory") {
             return Err(OpenError::NotAFile);
         }
         let options = SqliteConnectOptions::from_str(url)
             .map_err(OpenError::InvalidUrl)?
-            .create_if_missing(true)
+            .create_if_missing(create)
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Full)
             .foreign_keys(true)

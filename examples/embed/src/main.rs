@@ -1,1 +1,36 @@
-fn main() {}
+//! An axum service with a route and a table of its own, and Doorward inside.
+
+use axum::extract::{FromRef, State};
+use axum::{Router, routing::post};
+use doorward::{Auth, CurrentUser, Doorward, RegistrationMode};
+use sqlx::SqlitePool;
+
+#[derive(Clone, FromRef)]
+struct App {
+    auth: Auth, // what `CurrentUser` asks
+    notes: SqlitePool,
+}
+
+async fn add_note(user: CurrentUser, State(notes): State<SqlitePool>, text: String) -> Result<String, String> {
+    let add = "INSERT INTO notes VALUES ($1, $2) RETURNING (SELECT count(*) + 1 FROM notes WHERE owner = $1)";
+    let count: Result<i64, _> = sqlx::query_scalar(add).bind(user.id().uuid()).bind(text).fetch_one(&notes).await;
+    count.map(|n| format!("you have {n} notes")).map_err(|_| "the notes are not available".to_owned())
+}
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let doorward = Doorward::builder("http://localhost:3000/auth", "sqlite:embed-users.db")
+        .master_key_file("embed.key")
+        .registration(RegistrationMode::Open)
+        .start()
+        .await?;
+    let notes = SqlitePool::connect("sqlite:embed-notes.db?mode=rwc").await?;
+    sqlx::query("CREATE TABLE IF NOT EXISTS notes (owner BLOB NOT NULL, text TEXT)").execute(&notes).await?;
+
+    let app = App { auth: doorward.auth(), notes };
+    let router = Router::new().route("/notes", post(add_note)).with_state(app).nest("/auth", doorward.routes());
+    tokio::spawn(doorward.background());
+    let listen = std::env::var("LISTEN").unwrap_or("127.0.0.1:3000".to_owned());
+    axum::serve(tokio::net::TcpListener::bind(listen).await?, router).await?;
+    Ok(())
+}

@@ -8,6 +8,18 @@
     reason = "a test that cannot go on says so by panicking"
 )]
 
+mod configuration;
 mod conformance;
+mod connections;
 mod contract;
+mod cookies;
+mod crashes;
+mod durability;
+mod embedding;
+mod forged_tokens;
+mod hostile_requests;
+mod other_verifiers;
+mod outages;
+mod purity;
 mod races;
+mod transcript;

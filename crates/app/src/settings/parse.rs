@@ -95,7 +95,7 @@ pub fn load_dev(
         }
     }
     let own = |host: &str| Url::parse(&format!("http://{host}:{}", listen.port()));
-    let (Ok(public_url), Ok(by_address)) = (own("localhost"), own("127.0.0.1")) else {
+    let (Ok(public_url), Ok(by_address)) = (own("localhost"), Url::parse(&format!("http://{listen}"))) else {
         check.note("listen", "must have a port");
         return Err(InvalidSettings(check.0));
     };
@@ -153,9 +153,9 @@ fn finish(
     settings.passwords.min_length =
         check.or("password.min_length", raw.password.min_length, parse_min_length, settings.passwords.min_length);
     settings.argon2 = check.argon2(&raw.password.argon2, settings.argon2);
-    let PoolSize { workers, queue } = settings.hashing;
-    settings.hashing.workers = check.or("hashing.workers", raw.hashing.workers, parse_workers, workers);
-    settings.hashing.queue = raw.hashing.queue.unwrap_or(queue);
+    let workers = check.or("hashing.workers", raw.hashing.workers, parse_workers, settings.hashing.workers);
+    settings.hashing = PoolSize::with_workers(workers);
+    settings.hashing.queue = raw.hashing.queue.unwrap_or(settings.hashing.queue);
 
     let tokens = &mut settings.tokens;
     tokens.algorithm = check.or("tokens.algorithm", raw.tokens.algorithm, |text| text.parse(), KeyAlgorithm::default());
@@ -197,7 +197,7 @@ fn finish(
     }
 }
 
-/// Collects what is wrong, so that one start tells it all.
+/// Collects what is wrong, so that one start tells as much as it can.
 #[derive(Default)]
 struct Check(Vec<OptionError>);
 

@@ -113,9 +113,9 @@ impl Argon2Hasher {
         cost: Argon2Params,
         size: PoolSize,
         entropy: Arc<dyn Entropy>,
-        on_worker_start: Option<OnWorkerStart>,
+        on_worker_start: Option<&OnWorkerStart>,
     ) -> std::io::Result<Self> {
-        Ok(Self { pool: WorkerPool::start(size, on_worker_start.as_ref())?, cost, entropy })
+        Ok(Self { pool: WorkerPool::start(size, on_worker_start)?, cost, entropy })
     }
 
     fn salt(&self) -> Result<[u8; SALT_LENGTH], HashingError> {

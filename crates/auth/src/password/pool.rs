@@ -31,10 +31,17 @@ pub struct PoolSize {
     pub queue: usize,
 }
 
+impl PoolSize {
+    /// This many workers and the queue that goes with them.
+    #[must_use]
+    pub const fn with_workers(workers: usize) -> Self {
+        Self { workers, queue: 32 * workers }
+    }
+}
+
 impl Default for PoolSize {
     fn default() -> Self {
-        let workers = thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        Self { workers, queue: 32 * workers }
+        Self::with_workers(thread::available_parallelism().map_or(1, std::num::NonZero::get))
     }
 }
 

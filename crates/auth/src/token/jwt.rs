@@ -187,9 +187,17 @@ fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error>
 
 fn decode<T: for<'de> Deserialize<'de>>(part: &str) -> Result<T, TokenRefused> {
     let json = URL_SAFE_NO_PAD.decode(part).map_err(|_| TokenRefused)?;
+    // A derived reader takes an array of the fields' values as well; both parts have to be objects (RFC 7519
+    // section 7.2).
+    if json.first() != Some(&b'{') {
+        return Err(TokenRefused);
+    }
     serde_json::from_slice(&json).map_err(|_| TokenRefused)
 }
 
 const fn from_seconds(seconds: i64) -> Timestamp {
     Timestamp::from_unix_micros(seconds.saturating_mul(1_000_000))
 }
+
+#[cfg(all(test, any(feature = "aws_lc_rs", feature = "rust_crypto")))]
+mod tests;

@@ -1,0 +1,415 @@
+//! What the unit tests of the use cases share: deterministic ports, a store made of planned units, and samples.
+
+use std::collections::VecDeque;
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use doorward_domain::store::{
+    CredentialRepo, EventLog, KeyRepo, MockUnit, ReadUnit, Repositories, SessionRepo, UserRepo, WriteUnit,
+};
+use doorward_domain::{
+    Client, CredentialVersion, EmailAddress, Entropy, EntropyUnavailable, EventKind, EventReason, MockClock, Password,
+    PasswordCredential, PasswordHashString, PasswordPolicy, RequestId, Session, SessionId, SessionPolicy, Store,
+    StoreError, Timestamp, User, UserAgent, UserId,
+};
+use secrecy::SecretString;
+use sha2::{Digest, Sha256};
+use uuid::Uuid;
+
+use crate::password::{MockPasswordHasher, MockPasswordScreen};
+use crate::token::{AccessClaims, AccessToken, MockTokenIssuer, MockTokenVerifier, TokenRefused, TokenSettings};
+use crate::{
+    Auth, AuthParts, AuthSettings, CurrentUser, MasterKey, MemoryEndedSessions, RefreshTokens, RegistrationMode,
+};
+
+/// When the tests take place, unless they move the clock.
+pub(crate) const NOW: Timestamp = Timestamp::from_unix_micros(1_800_000_000_000_000);
+pub(crate) const USER_ID: UserId = UserId::from_uuid(Uuid::from_u128(0x0190_0000_0000_7000_8000_0000_0000_0001));
+pub(crate) const SESSION_ID: SessionId =
+    SessionId::from_uuid(Uuid::from_u128(0x0190_0000_0000_7000_8000_0000_0000_0002));
+pub(crate) const VERSION: CredentialVersion =
+    CredentialVersion::from_uuid(Uuid::from_u128(0x0190_0000_0000_7000_8000_0000_0000_0003));
+/// The one access token that the verifier of a [`Setup`] takes.
+const ACCESS_TOKEN: &str = "an access token";
+
+pub(crate) const SECOND: Duration = Duration::from_secs(1);
+pub(crate) const DAY: Duration = Duration::from_hours(24);
+
+/// The ports of an [`Auth`], ready to be given expectations. Its hasher expects nothing, so hashing fails a test
+/// that does not ask for it; its screen finds no password common; its issuer and verifier know one token.
+pub(crate) struct Setup {
+    pub(crate) store: Arc<TestStore>,
+    pub(crate) time: Time,
+    pub(crate) hasher: MockPasswordHasher,
+    pub(crate) screen: MockPasswordScreen,
+    pub(crate) verifier: MockTokenVerifier,
+    pub(crate) settings: AuthSettings,
+}
+
+impl Setup {
+    pub(crate) fn new(registration: RegistrationMode) -> Self {
+        let mut screen = MockPasswordScreen::new();
+        screen.expect_is_common().returning(|_| false);
+        let mut verifier = MockTokenVerifier::new();
+        verifier
+            .expect_verify()
+            .returning(|text, _| if text == ACCESS_TOKEN { Ok(claims()) } else { Err(TokenRefused) });
+        Self {
+            store: Arc::new(TestStore::default()),
+            time: Time::at(NOW),
+            hasher: MockPasswordHasher::new(),
+            screen,
+            verifier,
+            settings: AuthSettings {
+                registration,
+                passwords: PasswordPolicy::default(),
+                sessions: SessionPolicy::default(),
+                access_token_lifetime: TokenSettings::DEFAULT_LIFETIME,
+            },
+        }
+    }
+
+    pub(crate) fn auth(self) -> Auth {
+        let mut issuer = MockTokenIssuer::new();
+        issuer.expect_issue().returning(|session, _, _| {
+            Ok(AccessToken { text: issued_text(session.id), expires_in: TokenSettings::DEFAULT_LIFETIME })
+        });
+        Auth::from_parts(AuthParts {
+            store: self.store,
+            clock: Arc::new(self.time.clock()),
+            entropy: Arc::new(CountingEntropy::default()),
+            hasher: Arc::new(self.hasher),
+            screen: Arc::new(self.screen),
+            issuer: Arc::new(issuer),
+            verifier: Arc::new(self.verifier),
+            refresh_tokens: refresh_tokens(),
+            ended_sessions: Arc::new(MemoryEndedSessions::default()),
+            settings: self.settings,
+        })
+    }
+}
+
+/// A store that hands out the units that were planned, in their order. A unit too many or too few fails the test.
+#[derive(Default)]
+pub(crate) struct TestStore {
+    reads: Mutex<VecDeque<MockUnit>>,
+    writes: Mutex<VecDeque<(MockUnit, Ending)>>,
+    open: Arc<AtomicUsize>,
+}
+
+#[derive(Clone, Copy)]
+enum Ending {
+    Commits,
+    Collides,
+}
+
+impl TestStore {
+    /// The next unit that is opened for reading.
+    pub(crate) fn plan_read(&self, unit: MockUnit) {
+        self.reads.lock().unwrap().push_back(unit);
+    }
+
+    /// The next unit that is opened for writing.
+    pub(crate) fn plan_write(&self, unit: MockUnit) -> Committed {
+        let committed = Committed(Arc::clone(&unit.committed));
+        self.writes.lock().unwrap().push_back((unit, Ending::Commits));
+        committed
+    }
+
+    /// The next unit that is opened for writing, which meets another one when it is committed.
+    pub(crate) fn plan_collision(&self, unit: MockUnit) {
+        self.writes.lock().unwrap().push_back((unit, Ending::Collides));
+    }
+
+    /// Whether a unit is open at this moment.
+    pub(crate) fn in_use(&self) -> bool {
+        self.open.load(Ordering::SeqCst) > 0
+    }
+}
+
+#[async_trait]
+impl Store for TestStore {
+    async fn read(&self) -> Result<Box<dyn ReadUnit>, StoreError> {
+        let unit = self.reads.lock().unwrap().pop_front().expect("no further unit should be opened for reading");
+        Ok(Box::new(TestUnit::open(unit, Ending::Commits, &self.open)))
+    }
+
+    async fn write(&self) -> Result<Box<dyn WriteUnit>, StoreError> {
+        let planned = self.writes.lock().unwrap().pop_front();
+        let (unit, ending) = planned.expect("no further unit should be opened for writing");
+        Ok(Box::new(TestUnit::open(unit, ending, &self.open)))
+    }
+}
+
+impl Drop for TestStore {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            assert!(self.reads.lock().unwrap().is_empty(), "a planned unit was not opened for reading");
+            assert!(self.writes.lock().unwrap().is_empty(), "a planned unit was not opened for writing");
+        }
+    }
+}
+
+/// Tells whether a planned unit was committed.
+pub(crate) struct Committed(Arc<AtomicBool>);
+
+impl Committed {
+    pub(crate) fn yes(&self) -> bool {
+        self.0.load(Ordering::SeqCst)
+    }
+}
+
+struct TestUnit {
+    unit: MockUnit,
+    ending: Ending,
+    open: Arc<AtomicUsize>,
+}
+
+impl TestUnit {
+    fn open(unit: MockUnit, ending: Ending, open: &Arc<AtomicUsize>) -> Self {
+        open.fetch_add(1, Ordering::SeqCst);
+        Self { unit, ending, open: Arc::clone(open) }
+    }
+}
+
+impl Drop for TestUnit {
+    fn drop(&mut self) {
+        self.open.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+impl Repositories for TestUnit {
+    fn users(&mut self) -> &mut dyn UserRepo {
+        self.unit.users()
+    }
+    fn credentials(&mut self) -> &mut dyn CredentialRepo {
+        self.unit.credentials()
+    }
+    fn sessions(&mut self) -> &mut dyn SessionRepo {
+        self.unit.sessions()
+    }
+    fn events(&mut self) -> &mut dyn EventLog {
+        self.unit.events()
+    }
+    fn keys(&mut self) -> &mut dyn KeyRepo {
+        self.unit.keys()
+    }
+}
+
+impl ReadUnit for TestUnit {}
+
+#[async_trait]
+impl WriteUnit for TestUnit {
+    async fn commit(self: Box<Self>) -> Result<(), StoreError> {
+        match self.ending {
+            Ending::Commits => {
+                self.unit.committed.store(true, Ordering::SeqCst);
+                Ok(())
+            }
+            Ending::Collides => Err(collision()),
+        }
+    }
+}
+
+/// A moment that a test can change while clocks show it.
+#[derive(Clone)]
+pub(crate) struct Time(Arc<AtomicI64>);
+
+impl Time {
+    pub(crate) fn at(moment: Timestamp) -> Self {
+        Self(Arc::new(AtomicI64::new(moment.unix_micros())))
+    }
+
+    pub(crate) fn set(&self, moment: Timestamp) {
+        self.0.store(moment.unix_micros(), Ordering::SeqCst);
+    }
+
+    pub(crate) fn clock(&self) -> MockClock {
+        let micros = Arc::clone(&self.0);
+        let mut clock = MockClock::new();
+        clock.expect_now().returning(move || Timestamp::from_unix_micros(micros.load(Ordering::SeqCst)));
+        clock
+    }
+}
+
+/// The same bytes in each run, and never the same twice.
+#[derive(Default)]
+pub(crate) struct CountingEntropy(AtomicU64);
+
+impl CountingEntropy {
+    /// Another sequence of bytes.
+    pub(crate) const fn starting_at(count: u64) -> Self {
+        Self(AtomicU64::new(count))
+    }
+}
+
+impl Entropy for CountingEntropy {
+    fn fill(&self, bytes: &mut [u8]) -> Result<(), EntropyUnavailable> {
+        for chunk in bytes.chunks_mut(32) {
+            let count = self.0.fetch_add(1, Ordering::SeqCst);
+            let digest: [u8; 32] = Sha256::digest(count.to_be_bytes()).into();
+            chunk.copy_from_slice(&digest[..chunk.len()]);
+        }
+        Ok(())
+    }
+}
+
+/// What a mock was given, for the test to look at afterwards.
+pub(crate) struct Seen<T>(Arc<Mutex<Vec<T>>>);
+
+impl<T> Default for Seen<T> {
+    fn default() -> Self {
+        Self(Arc::new(Mutex::new(Vec::new())))
+    }
+}
+
+impl<T> Clone for Seen<T> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl<T: Clone> Seen<T> {
+    pub(crate) fn note(&self, value: T) {
+        self.0.lock().unwrap().push(value);
+    }
+
+    pub(crate) fn all(&self) -> Vec<T> {
+        self.0.lock().unwrap().clone()
+    }
+
+    /// The one thing that was seen.
+    pub(crate) fn only(&self) -> T {
+        let all = self.all();
+        assert_eq!(all.len(), 1, "one value should have been seen");
+        all[0].clone()
+    }
+}
+
+/// Expects exactly this entry of the security log in the unit.
+pub(crate) fn expect_event(
+    unit: &mut MockUnit,
+    kind: EventKind,
+    reason: Option<EventReason>,
+    subject: (Option<UserId>, Option<SessionId>),
+) {
+    let append = unit.events.expect_append().times(1);
+    let append = append.withf(move |event| {
+        (event.kind, event.reason) == (kind, reason)
+            && (event.user_id, event.session_id) == subject
+            && event.at == NOW
+            && event.client == client()
+    });
+    append.returning(|_| Ok(()));
+}
+
+/// A unit that writes this entry of the security log and nothing else.
+pub(crate) fn recording(kind: EventKind, reason: EventReason, user_id: Option<UserId>) -> MockUnit {
+    let mut unit = MockUnit::default();
+    expect_event(&mut unit, kind, Some(reason), (user_id, None));
+    unit
+}
+
+pub(crate) fn collision() -> StoreError {
+    StoreError::Retryable("deadlock".into())
+}
+
+pub(crate) fn master_key() -> MasterKey {
+    MasterKey::generate(&CountingEntropy::starting_at(1_000)).unwrap()
+}
+
+/// The refresh tokens of the installation that a [`Setup`] is.
+pub(crate) fn refresh_tokens() -> RefreshTokens {
+    RefreshTokens::new(&master_key())
+}
+
+pub(crate) fn access_token() -> SecretString {
+    SecretString::from(ACCESS_TOKEN.to_owned())
+}
+
+/// The access token that the issuer of a [`Setup`] makes for a session.
+pub(crate) fn issued_text(session: SessionId) -> SecretString {
+    SecretString::from(format!("the access token of {session}"))
+}
+
+/// The user of [`access_token`].
+pub(crate) fn current_user(auth: &Auth) -> CurrentUser {
+    auth.authenticate(&access_token()).unwrap()
+}
+
+pub(crate) fn email() -> EmailAddress {
+    EmailAddress::parse("ada@example.com").unwrap()
+}
+
+pub(crate) fn password(text: &str) -> Password {
+    Password::parse(&SecretString::from(text.to_owned())).unwrap()
+}
+
+pub(crate) fn hash(text: &str) -> PasswordHashString {
+    PasswordHashString::new(text.to_owned())
+}
+
+pub(crate) fn client() -> Client {
+    Client {
+        ip: Some(IpAddr::from([203, 0, 113, 9])),
+        user_agent: Some(UserAgent::sanitized("a browser")),
+        request_id: RequestId::parse("request-1"),
+    }
+}
+
+/// A user who has verified their address.
+pub(crate) fn user() -> User {
+    User {
+        id: USER_ID,
+        email: email(),
+        email_verified_at: Some(NOW.minus(DAY)),
+        name: None,
+        roles: Vec::new(),
+        disabled_at: None,
+        created_at: NOW.minus(2 * DAY),
+        updated_at: NOW.minus(DAY),
+    }
+}
+
+pub(crate) fn disabled_user() -> User {
+    User { disabled_at: Some(NOW.minus(SECOND)), ..user() }
+}
+
+pub(crate) fn credential() -> PasswordCredential {
+    PasswordCredential { user_id: USER_ID, version: VERSION, hash: hash("the stored hash") }
+}
+
+/// A session that goes on for a day, and for ten days when it is refreshed.
+pub(crate) fn session() -> Session {
+    Session {
+        id: SESSION_ID,
+        user_id: USER_ID,
+        credential_version: VERSION,
+        authenticated_at: NOW.minus(DAY),
+        amr: vec!["pwd".to_owned()],
+        last_seen_at: NOW.minus(DAY),
+        idle_expires_at: NOW.plus(DAY),
+        expires_at: NOW.plus(10 * DAY),
+        ended_at: None,
+        client: Client { request_id: None, ..client() },
+    }
+}
+
+/// What [`access_token`] says.
+pub(crate) fn claims() -> AccessClaims {
+    AccessClaims {
+        user_id: USER_ID,
+        session_id: SESSION_ID,
+        token_id: Uuid::from_u128(4),
+        issued_at: NOW,
+        expires_at: NOW.plus(TokenSettings::DEFAULT_LIFETIME),
+        authenticated_at: NOW.minus(DAY),
+        amr: vec!["pwd".to_owned()],
+        roles: Vec::new(),
+        email: email(),
+        email_verified: true,
+    }
+}

@@ -1,0 +1,470 @@
+//! Every option changes behaviour; a wrong or unknown one stops the start with its name.
+
+use std::net::TcpStream;
+use std::process::{Command, Output};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use doorward_tests::service::{MASTER_KEY, binary};
+use doorward_tests::{Client, Database, PASSWORD, Service};
+use reqwest::Method;
+use serde_json::{Value, json};
+
+/// Runs `doorward` with these arguments and variables.
+fn run(arguments: &[&str], variables: &[(&str, &str)]) -> Output {
+    let folder = tempfile::tempdir().unwrap();
+    Command::new(binary())
+        .args(arguments)
+        .env_clear()
+        .envs(variables.iter().map(|(name, value)| (format!("DOORWARD__{name}"), value)))
+        .current_dir(folder.path())
+        .output()
+        .unwrap()
+}
+
+/// What has to be given, with `extra` on top.
+fn check(extra: &[(&str, &str)]) -> Output {
+    let mut variables = vec![
+        ("PUBLIC_URL", "https://auth.example.com"),
+        ("DATABASE__URL", "sqlite:doorward.db"),
+        ("SECRETS__MASTER_KEY", MASTER_KEY),
+    ];
+    variables.retain(|(name, _)| !extra.iter().any(|(other, _)| name == other));
+    variables.extend(extra);
+    run(&["check-config"], &variables)
+}
+
+fn claims(token: &str) -> Value {
+    let payload = token.split('.').nth(1).unwrap();
+    serde_json::from_slice(&URL_SAFE_NO_PAD.decode(payload).unwrap()).unwrap()
+}
+
+fn header(token: &str) -> Value {
+    serde_json::from_slice(&URL_SAFE_NO_PAD.decode(token.split('.').next().unwrap()).unwrap()).unwrap()
+}
+
+async fn with(settings: &[(&str, &str)], test: impl AsyncFn(&Service, Client)) {
+    let service = Service::start(Database::Sqlite, settings);
+    let client = Client::new(&service.url());
+    test(&service, client).await;
+}
+
+#[test]
+fn what_is_missing_unknown_or_unsafe_stops_the_start_by_name() {
+    assert!(check(&[]).status.success(), "{:?}", check(&[]));
+    let long = "x".repeat(40);
+    for (name, value, option) in [
+        ("PUBLIC_URL", "http://auth.example.com", "public_url"),
+        ("PUBLIC_URL", "auth.example.com", "public_url"),
+        ("PUBLIC_URL", "ftp://auth.example.com", "public_url"),
+        ("PUBLIC_URL", "https://user@auth.example.com", "public_url"),
+        ("PUBLIC_URL", "https://auth.example.com/?a", "public_url"),
+        ("LISTEN", "8080", "listen"),
+        ("TRUSTED_PROXIES", "10.0.0.0/99", "trusted_proxies"),
+        ("DATABASE__URL", "mysql://x", "database.url"),
+        ("DATABASE__MAX_CONNECTIONS", "0", "database.max_connections"),
+        ("DATABASE__MAX_CONNECTIONS", "many", "database.max_connections"),
+        ("DATABASE__SCHEMA", "a;b", "database.schema"),
+        ("DATABASE__MIGRATE", "perhaps", "database.migrate"),
+        ("REGISTRATION__MODE", "opne", "registration.mode"),
+        ("PASSWORD__MIN_LENGTH", "7", "password.min_length"),
+        ("PASSWORD__MIN_LENGTH", "65", "password.min_length"),
+        ("PASSWORD__ARGON2__MEMORY_KIB", "1024", "password.argon2.memory_kib"),
+        ("PASSWORD__ARGON2__ITERATIONS", "0", "password.argon2.iterations"),
+        ("PASSWORD__ARGON2__PARALLELISM", "0", "password.argon2.parallelism"),
+        ("HASHING__WORKERS", "0", "hashing.workers"),
+        ("HASHING__QUEUE", "-1", "hashing.queue"),
+        ("TOKENS__ALGORITHM", "none", "tokens.algorithm"),
+        ("TOKENS__ALGORITHM", "HS256", "tokens.secret"),
+        ("TOKENS__SECRET", "short", "tokens.secret"),
+        ("TOKENS__SECRET", &long, "tokens.secret"),
+        ("TOKENS__ISSUER", " ", "tokens.issuer"),
+        ("TOKENS__AUDIENCE", "", "tokens.audience"),
+        ("TOKENS__ACCESS_TTL", "0s", "tokens.access_ttl"),
+        ("TOKENS__ACCESS_TTL", "2d", "tokens.access_ttl"),
+        ("SESSIONS__IDLE", "30", "sessions.idle"),
+        ("SESSIONS__ABSOLUTE", "-1d", "sessions.absolute"),
+        ("SESSIONS__REUSE_WINDOW", "1h", "sessions.reuse_window"),
+        ("SECRETS__MASTER_KEY", "changeme", "secrets.master_key"),
+        ("SECRETS__MASTER_KEY", "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=", "secrets.master_key"),
+        ("SECRETS__MASTER_KEY_FILE", "/nonexistent", "secrets.master_key"),
+        ("LIMITS__HEADER_TIMEOUT", "soon", "limits.header_timeout"),
+        ("LIMITS__BODY_TIMEOUT", "0s", "limits.body_timeout"),
+        ("LIMITS__REQUEST_TIMEOUT", "x", "limits.request_timeout"),
+        ("LIMITS__MAX_CONNECTIONS", "0", "limits.max_connections"),
+        ("CORS__ORIGINS", "https://a.example/path", "cors.origins"),
+        ("CORS__ORIGINS", "*", "cors.origins"),
+        ("LOG__FORMAT", "xml", "log.format"),
+        ("LOG__LEVEL", "=,=", "log.level"),
+        ("NONSENSE", "1", "nonsense"),
+        ("DATABASE__URI", "sqlite:x", "uri"),
+        ("PASSWORD__ARGON2__MEMORY", "1", "memory"),
+    ] {
+        let output = check(&[(name, value)]);
+        let complaint = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{name}={value}: {complaint}");
+        assert!(complaint.contains(option), "{name}={value}: {complaint}");
+        if name.contains("SECRET") && value.len() > 20 {
+            assert!(!complaint.contains(value), "a secret is repeated: {complaint}");
+        }
+    }
+    for (missing, option) in
+        [("PUBLIC_URL", "public_url"), ("DATABASE__URL", "database.url"), ("SECRETS__MASTER_KEY", "secrets.master_key")]
+    {
+        let mut variables = vec![
+            ("PUBLIC_URL", "https://auth.example.com"),
+            ("DATABASE__URL", "sqlite:doorward.db"),
+            ("SECRETS__MASTER_KEY", MASTER_KEY),
+        ];
+        variables.retain(|(name, _)| *name != missing);
+        for command in ["check-config", "serve", "migrate"] {
+            let output = run(&[command], &variables);
+            let complaint = String::from_utf8(output.stderr).unwrap();
+            assert_eq!(output.status.code(), Some(2), "{command}: {complaint}");
+            assert!(complaint.contains(option) && complaint.contains("required"), "{command}: {complaint}");
+        }
+    }
+}
+
+#[test]
+fn bad_usage_ends_with_2_and_anything_else_with_1() {
+    assert_eq!(run(&["dance"], &[]).status.code(), Some(2));
+    assert_eq!(run(&["dev", "--listen", "0.0.0.0:0"], &[]).status.code(), Some(2));
+    assert_eq!(run(&["dev", "--listen", "127.0.0.1:0"], &[("DATABASE__URL", "sqlite:x")]).status.code(), Some(2));
+    assert_eq!(run(&["serve", "--config", "/nonexistent.toml"], &[]).status.code(), Some(2));
+    let unreachable = [
+        ("PUBLIC_URL", "https://auth.example.com"),
+        ("DATABASE__URL", "postgres://nobody@127.0.0.1:1/none"),
+        ("SECRETS__MASTER_KEY", MASTER_KEY),
+    ];
+    assert_eq!(run(&["serve"], &unreachable).status.code(), Some(1));
+    assert_eq!(run(&["migrate"], &unreachable).status.code(), Some(1));
+}
+
+#[test]
+fn a_file_is_read_and_the_environment_overrides_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("doorward.toml");
+    let key = folder.path().join("key");
+    std::fs::write(&key, format!("{MASTER_KEY}\n")).unwrap();
+    let text = format!(
+        "public_url = \"https://auth.example.com\"\ntrusted_proxies = [\"10.0.0.0/8\", \"::1\"]\n\
+         [database]\nurl = \"sqlite:doorward.db\"\n[secrets]\nmaster_key_file = \"{}\"\n\
+         [password.argon2]\nmemory_kib = 46000\niterations = 1\n[cors]\norigins = [\"https://a.example\"]\n",
+        key.display()
+    );
+    std::fs::write(&file, &text).unwrap();
+    let arguments = ["check-config", "--config", file.to_str().unwrap()];
+    assert!(run(&arguments, &[]).status.success(), "{:?}", run(&arguments, &[]));
+    let overridden = run(&arguments, &[("PASSWORD__ARGON2__MEMORY_KIB", "8")]);
+    assert_eq!(overridden.status.code(), Some(2));
+    let twice = run(&arguments, &[("SECRETS__MASTER_KEY", MASTER_KEY)]);
+    assert!(String::from_utf8(twice.stderr).unwrap().contains("given twice"));
+    std::fs::write(&file, text + "colour = \"blue\"\n").unwrap();
+    let unknown = run(&arguments, &[]);
+    assert_eq!(unknown.status.code(), Some(2));
+    assert!(String::from_utf8(unknown.stderr).unwrap().contains("colour"));
+}
+
+#[tokio::test]
+async fn registration_mode_decides_who_gets_in() {
+    with(&[("REGISTRATION__MODE", "closed")], async |_, client| {
+        client.register("ada@example.com").await.refused(403, "forbidden");
+    })
+    .await;
+    with(&[("REGISTRATION__MODE", "verified")], async |_, client| {
+        let masked = |answer: &doorward_tests::Answer| (answer.status, answer.text.clone());
+        let first = client.register("ada@example.com").await;
+        let second = client.register("ADA@example.com").await;
+        assert_eq!(first.status.as_u16(), 202);
+        assert_eq!(first.json(), json!({ "status": "verification_sent" }));
+        assert_eq!(masked(&first), masked(&second), "the answer tells who has an account");
+        client.log_in("ada@example.com").await.refused(403, "email_not_verified");
+        client.log_in_with("ada@example.com", "a wrong password").await.refused(401, "invalid_credentials");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn token_options_show_in_the_token() {
+    for algorithm in ["EdDSA", "ES256", "RS256"] {
+        with(&[("TOKENS__ALGORITHM", algorithm)], async |_, client| {
+            let grant = client.register("ada@example.com").await.grant();
+            assert_eq!(header(&grant.access_token)["alg"], algorithm);
+            assert_eq!(client.get("/.well-known/jwks.json").await.json()["keys"][0]["alg"], algorithm);
+            assert!(client.me(&grant.access_token).await.status.is_success());
+        })
+        .await;
+    }
+    let secret = "Zm9vYmFyYmF6cXV4MDEyMzQ1Njc4OWFiY2RlZg";
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), secret).unwrap();
+    for given in [("TOKENS__SECRET", secret), ("TOKENS__SECRET_FILE", file.path().to_str().unwrap())] {
+        with(&[("TOKENS__ALGORITHM", "HS256"), given], async |_, client| {
+            let grant = client.register("ada@example.com").await.grant();
+            assert_eq!(header(&grant.access_token)["alg"], "HS256");
+            assert!(client.me(&grant.access_token).await.status.is_success());
+            assert_eq!(client.get("/.well-known/jwks.json").await.json(), json!({ "keys": [] }));
+        })
+        .await;
+    }
+    let named = [
+        ("TOKENS__ISSUER", "https://issuer.example"),
+        ("TOKENS__AUDIENCE", "https://api.example"),
+        ("TOKENS__ACCESS_TTL", "90s"),
+    ];
+    with(&named, async |_, client| {
+        let answer = client.register("ada@example.com").await;
+        let claims = claims(&answer.grant().access_token);
+        assert_eq!(claims["iss"], "https://issuer.example");
+        assert_eq!(claims["aud"], "https://api.example");
+        assert_eq!(claims["exp"].as_i64().unwrap() - claims["iat"].as_i64().unwrap(), 90);
+        assert_eq!(answer.json()["expires_in"], 90);
+        let metadata = client.get("/.well-known/oauth-authorization-server").await.json();
+        assert_eq!(metadata["issuer"], "https://issuer.example");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn changing_the_algorithm_keeps_the_old_tokens_valid() {
+    let mut service = Service::start(Database::Sqlite, &[]);
+    let client = Client::new(&service.url());
+    let old = client.register("ada@example.com").await.grant();
+    service.terminate();
+    service.set("TOKENS__ALGORITHM", "ES256");
+    service.start_again();
+    let new = client.refresh(&old.refresh_token).await.grant();
+    assert_eq!(
+        (header(&old.access_token)["alg"].as_str(), header(&new.access_token)["alg"].as_str()),
+        (Some("EdDSA"), Some("ES256"))
+    );
+    for grant in [&old, &new] {
+        assert!(client.me(&grant.access_token).await.status.is_success());
+    }
+}
+
+#[tokio::test]
+async fn session_options_bound_sessions() {
+    with(&[("SESSIONS__IDLE", "2h"), ("SESSIONS__ABSOLUTE", "3h")], async |_, client| {
+        assert_eq!(client.register("ada@example.com").await.json()["refresh_expires_in"], 7200);
+    })
+    .await;
+    with(&[("SESSIONS__ABSOLUTE", "5m")], async |_, client| {
+        let answer = client.register("ada@example.com").await;
+        assert_eq!(answer.json()["refresh_expires_in"], 300);
+        assert_eq!(answer.json()["expires_in"], 300, "an access token outlives its session");
+    })
+    .await;
+    with(&[("SESSIONS__REUSE_WINDOW", "0s")], async |_, client| {
+        let first = client.register("ada@example.com").await.grant();
+        let second = client.refresh(&first.refresh_token).await.grant();
+        client.refresh(&second.refresh_token).await.grant();
+        client.refresh(&first.refresh_token).await.refused(401, "invalid_refresh_token");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn password_options_decide_what_is_set_and_how() {
+    with(&[("PASSWORD__MIN_LENGTH", "15")], async |_, client| {
+        let body = json!({ "email": "ada@example.com", "password": "fourteen chars" });
+        client.post("/api/auth/register", &body).await.refused(422, "validation_failed");
+        let body = json!({ "email": "ada@example.com", "password": "fifteen chars !" });
+        assert_eq!(client.post("/api/auth/register", &body).await.status.as_u16(), 201);
+    })
+    .await;
+    let cost = [
+        ("PASSWORD__ARGON2__MEMORY_KIB", "8192"),
+        ("PASSWORD__ARGON2__ITERATIONS", "5"),
+        ("PASSWORD__ARGON2__PARALLELISM", "2"),
+    ];
+    let mut service = Service::start(Database::Sqlite, &[]);
+    let client = Client::new(&service.url());
+    client.register("ada@example.com").await.grant();
+    assert!(stored_hash(&service).await.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"));
+    service.terminate();
+    for (name, value) in cost {
+        service.set(name, value);
+    }
+    service.start_again();
+    client.log_in_with("ada@example.com", "not the password").await.refused(401, "invalid_credentials");
+    assert!(stored_hash(&service).await.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"));
+    client.log_in("ada@example.com").await.grant();
+    assert!(stored_hash(&service).await.starts_with("$argon2id$v=19$m=8192,t=5,p=2$"), "not hashed anew at login");
+    client.log_in("ada@example.com").await.grant();
+}
+
+async fn stored_hash(service: &Service) -> String {
+    let pool = sqlx::SqlitePool::connect(&service.database_url).await.unwrap();
+    sqlx::query_scalar("SELECT password_hash FROM credentials").fetch_one(&pool).await.unwrap()
+}
+
+#[tokio::test]
+async fn hashing_options_bound_what_waits() {
+    with(&[("HASHING__WORKERS", "1"), ("HASHING__QUEUE", "0")], async |_, client| {
+        client.register("ada@example.com").await.grant();
+        let attempts = (0..16).map(|_| {
+            let client = client.clone();
+            tokio::spawn(async move { client.log_in("ada@example.com").await })
+        });
+        let (mut served, mut shed) = (0, 0);
+        for attempt in attempts.collect::<Vec<_>>() {
+            let answer = attempt.await.unwrap();
+            if answer.status.is_success() {
+                served += 1;
+            } else {
+                answer.refused(503, "overloaded");
+                assert_eq!(answer.header("retry-after"), Some("1"));
+                shed += 1;
+            }
+        }
+        assert!(served >= 1 && shed >= 1, "{served} served, {shed} shed");
+    })
+    .await;
+    with(&[("HASHING__WORKERS", "1"), ("HASHING__QUEUE", "64")], async |service, client| {
+        client.register("ada@example.com").await.grant();
+        let attempts = (0..16).map(|_| {
+            let client = client.clone();
+            tokio::spawn(async move { client.log_in("ada@example.com").await.status })
+        });
+        for attempt in attempts.collect::<Vec<_>>() {
+            assert!(attempt.await.unwrap().is_success(), "shed with room in the queue");
+        }
+        assert_eq!(hashing_threads(service), 1);
+    })
+    .await;
+    with(&[("HASHING__WORKERS", "3")], async |service, _| assert_eq!(hashing_threads(service), 3)).await;
+}
+
+fn hashing_threads(service: &Service) -> usize {
+    let tasks = std::fs::read_dir(format!("/proc/{}/task", service.pid())).unwrap();
+    let names = tasks.map(|task| std::fs::read_to_string(task.unwrap().path().join("comm")).unwrap());
+    names.filter(|name| name.starts_with("hash-")).count()
+}
+
+#[tokio::test]
+async fn trusted_proxies_name_the_client() {
+    let ip_of = async |settings: &[(&str, &str)]| {
+        let service = Service::start(Database::Sqlite, settings);
+        let client = Client::new(&service.url());
+        let body = json!({ "email": "ada@example.com", "password": PASSWORD });
+        let headers = [("x-forwarded-for", "198.51.100.1, 203.0.113.9")];
+        client.send(Method::POST, "/api/auth/register", &headers, Some(&body)).await.unwrap().grant();
+        let pool = sqlx::SqlitePool::connect(&service.database_url).await.unwrap();
+        let ip: String = sqlx::query_scalar("SELECT ip FROM sessions").fetch_one(&pool).await.unwrap();
+        ip
+    };
+    assert_eq!(ip_of(&[]).await, "127.0.0.1");
+    assert_eq!(ip_of(&[("TRUSTED_PROXIES", "127.0.0.0/8")]).await, "203.0.113.9");
+    assert_eq!(ip_of(&[("TRUSTED_PROXIES", "127.0.0.1,203.0.113.9")]).await, "198.51.100.1");
+}
+
+#[tokio::test]
+async fn database_options_decide_where_and_how() {
+    // The schema is used by every test on PostgreSQL; here two of them on one database know nothing of each other.
+    let one = Service::start(Database::Postgres, &[("DATABASE__MAX_CONNECTIONS", "1")]);
+    let other = Service::start(Database::Postgres, &[]);
+    let (here, there) = (Client::new(&one.url()), Client::new(&other.url()));
+    here.register("ada@example.com").await.grant();
+    there.log_in("ada@example.com").await.refused(401, "invalid_credentials");
+    there.register("ada@example.com").await.grant();
+
+    let pool = sqlx::PgPool::connect(&one.database_url).await.unwrap();
+    let (lone_schema, lone_client) = (one.schema.clone(), here.clone());
+    for _ in 0..8 {
+        tokio::join!(lone_client.refresh("x"), lone_client.refresh("y"), lone_client.refresh("z"));
+    }
+    let tables: i64 =
+        sqlx::query_scalar("SELECT count(*) FROM pg_tables WHERE schemaname = $1 AND tablename = 'users'")
+            .bind(lone_schema)
+            .fetch_one(&pool)
+            .await
+            .unwrap();
+    assert_eq!(tables, 1);
+    assert_eq!(connections_of(&one), 1);
+    assert!(connections_of(&other) >= 1);
+}
+
+/// Established connections of a service to PostgreSQL.
+fn connections_of(service: &Service) -> usize {
+    let port: u16 = service.database_url.rsplit(':').next().unwrap().split('/').next().unwrap().parse().unwrap();
+    let inodes: Vec<String> = std::fs::read_to_string("/proc/net/tcp")
+        .unwrap()
+        .lines()
+        .map(|line| line.split_whitespace().map(str::to_owned).collect::<Vec<_>>())
+        .filter(|fields| fields[2].ends_with(&format!(":{port:04X}")) && fields[3] == "01")
+        .map(|fields| format!("socket:[{}]", fields[9]))
+        .collect();
+    let descriptors = std::fs::read_dir(format!("/proc/{}/fd", service.pid())).unwrap();
+    let targets = descriptors.filter_map(|fd| std::fs::read_link(fd.unwrap().path()).ok());
+    targets.filter(|target| inodes.iter().any(|inode| target.to_str() == Some(inode))).count()
+}
+
+#[test]
+fn migrations_are_applied_by_whoever_is_allowed_to() {
+    let folder = tempfile::tempdir().unwrap();
+    let url = format!("sqlite:{}", folder.path().join("doorward.db").display());
+    let variables = [
+        ("PUBLIC_URL", "http://localhost:1"),
+        ("LISTEN", "127.0.0.1:0"),
+        ("DATABASE__URL", url.as_str()),
+        ("DATABASE__MIGRATE", "false"),
+        ("SECRETS__MASTER_KEY", MASTER_KEY),
+    ];
+    let missing = run(&["serve"], &variables);
+    assert_eq!(missing.status.code(), Some(1), "{missing:?}");
+    assert!(!folder.path().join("doorward.db").exists(), "refusing made a database");
+    let migrated = run(&["migrate"], &variables);
+    assert!(migrated.status.success(), "{migrated:?}");
+    let service = Service::start_on(url, &[("DATABASE__MIGRATE", "false")]);
+    assert!(TcpStream::connect(service.address).is_ok());
+}
+
+#[tokio::test]
+async fn log_options_decide_form_and_amount() {
+    with(&[("LOG__FORMAT", "json")], async |service, client| {
+        client.get("/healthz").await;
+        let log = service.log();
+        let lines: Vec<Value> = log.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        assert!(lines.iter().any(|line| line["message"] == "request" && line["status"] == 200), "{log}");
+    })
+    .await;
+    with(&[("LOG__FORMAT", "text")], async |service, client| {
+        client.get("/healthz").await;
+        assert!(serde_json::from_str::<Value>(service.log().lines().next().unwrap()).is_err());
+    })
+    .await;
+    with(&[("LOG__LEVEL", "warn,doorward::command=info")], async |service, client| {
+        client.get("/healthz").await;
+        assert!(!service.log().contains("/healthz"), "{}", service.log());
+    })
+    .await;
+}
+
+#[test]
+fn dev_keeps_everything_in_one_private_folder() {
+    use std::io::{BufRead as _, BufReader};
+    use std::os::unix::fs::PermissionsExt as _;
+    use std::process::Stdio;
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let mut child = Command::new(binary())
+        .args(["dev", "--listen", "127.0.0.1:0", "--data", data.to_str().unwrap()])
+        .env_clear()
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    let port = line.trim_end().rsplit(':').next().unwrap().parse::<u16>().unwrap();
+    assert_eq!(line, format!("Doorward answers at http://localhost:{port}\n"));
+    assert!(TcpStream::connect(("127.0.0.1", port)).is_ok());
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let mode = |path: &std::path::Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode(&data), 0o700);
+    assert_eq!(mode(&data.join("master.key")), 0o600);
+    assert_eq!(mode(&data.join("doorward.db")), 0o600);
+}
