@@ -71,7 +71,7 @@ fn start() -> String {
         .args(["-p", &port.to_string(), "-k"])
         .arg(&folder)
         .args(["-c", "listen_addresses=127.0.0.1", "-c", "max_connections=300"])
-        .args(["-c", &format!("fsync={}", std::env::var("DOORWARD_TEST_FSYNC").unwrap_or("off".to_owned()))])
+        .args(["-c", if cfg!(debug_assertions) { "fsync=off" } else { "fsync=on" }])
         .stdout(Stdio::null())
         .stderr(fs::File::create(folder.join("log")).unwrap())
         .spawn()

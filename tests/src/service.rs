@@ -130,9 +130,14 @@ impl Service {
 
     /// Starts it again on the same database and address.
     pub fn start_again(&mut self) {
+        self.spawn_again();
+        self.wait_until_answering();
+    }
+
+    /// Starts it again and does not wait.
+    pub fn spawn_again(&mut self) {
         let environment = environment(self.address, &self.database_url, &self.schema, &self.settings);
         self.child = spawn(&environment, self.folder.path(), &[]);
-        self.wait_until_answering();
     }
 
     /// Everything that it has logged.

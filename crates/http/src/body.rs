@@ -10,9 +10,9 @@ use std::time::Duration;
 use axum::body::Body as HttpBody;
 use axum::extract::{FromRef, FromRequest, Request};
 use axum::http::HeaderMap;
-use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE};
-use bytes::Bytes;
-use http_body_util::{BodyExt, LengthLimitError, Limited};
+use axum::http::header::CONTENT_TYPE;
+use bytes::{Bytes, BytesMut};
+use http_body_util::BodyExt as _;
 use secrecy::SecretString;
 use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, Visitor};
 use serde_json::Value;
@@ -43,7 +43,7 @@ where
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
         let config = Arc::<HttpConfig>::from_ref(state);
         let (parts, body) = request.into_parts();
-        let bytes = read(&parts.headers, body, &config.limits).await?;
+        let bytes = read(body, &config.limits).await?;
         let mut fields = if bytes.is_empty() && T::MAY_BE_ABSENT {
             Fields::default()
         } else if is_json(&parts.headers) {
@@ -59,18 +59,29 @@ where
     }
 }
 
-async fn read(headers: &HeaderMap, body: HttpBody, limits: &HttpLimits) -> Result<Bytes, Problem> {
-    let announced = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
-    if announced.is_some_and(|length| length > HttpLimits::BODY_BYTES) {
-        return Err(Kind::PayloadTooLarge.into());
+/// Reads a body within its limits.
+async fn read(body: HttpBody, limits: &HttpLimits) -> Result<Bytes, Problem> {
+    let patience = limits.body_timeout.max(Duration::from_millis(1));
+    tokio::time::timeout(patience, collect(body)).await.unwrap_or_else(|_| Err(Kind::RequestTimeout.into()))
+}
+
+async fn collect(mut body: HttpBody) -> Result<Bytes, Problem> {
+    /// How much of a body that is too long is read and thrown away: closing the connection on a client that is
+    /// still sending would tear the answer away as well.
+    const DISCARDED_BYTES: usize = 1024 * 1024;
+    let mut collected = BytesMut::new();
+    let mut length = 0_usize;
+    while let Some(frame) = body.frame().await {
+        let Ok(data) = frame.map_err(|_| Problem::from(Kind::BadRequest))?.into_data() else { continue };
+        length = length.saturating_add(data.len());
+        if length > DISCARDED_BYTES {
+            break;
+        }
+        if length <= HttpLimits::BODY_BYTES {
+            collected.extend_from_slice(&data);
+        }
     }
-    let reading = Limited::new(body, HttpLimits::BODY_BYTES).collect();
-    match tokio::time::timeout(limits.body_timeout.max(Duration::from_millis(1)), reading).await {
-        Err(_) => Err(Kind::RequestTimeout.into()),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(Kind::PayloadTooLarge.into()),
-        Ok(Err(_)) => Err(Kind::BadRequest.into()),
-        Ok(Ok(collected)) => Ok(collected.to_bytes()),
-    }
+    if length > HttpLimits::BODY_BYTES { Err(Kind::PayloadTooLarge.into()) } else { Ok(collected.freeze()) }
 }
 
 fn is_json(headers: &HeaderMap) -> bool {

@@ -2,7 +2,7 @@
 //!
 //! In the tests of an adapter, with `tokio` (features `macros`, `rt-multi-thread`) among the dev-dependencies:
 //!
-//! ```ignore
+//! ```text
 //! doorward_persistence::conformance_suite!(async { Arc::new(MyStore::open_empty().await) });
 //! ```
 //!

@@ -12,7 +12,7 @@ struct App {
 }
 
 async fn add_note(user: CurrentUser, State(notes): State<SqlitePool>, text: String) -> Result<String, String> {
-    let add = "INSERT INTO notes VALUES ($1, $2) RETURNING (SELECT count(*) + 1 FROM notes WHERE owner = $1)";
+    let add = "INSERT INTO notes VALUES ($1, $2) RETURNING (SELECT count(*) FROM notes WHERE owner = $1)";
     let count: Result<i64, _> = sqlx::query_scalar(add).bind(user.id().uuid()).bind(text).fetch_one(&notes).await;
     count.map(|n| format!("you have {n} notes")).map_err(|_| "the notes are not available".to_owned())
 }

@@ -234,6 +234,7 @@ async fn changing_the_algorithm_keeps_the_old_tokens_valid() {
     service.terminate();
     service.set("TOKENS__ALGORITHM", "ES256");
     service.start_again();
+    let client = Client::new(&service.url());
     let new = client.refresh(&old.refresh_token).await.grant();
     assert_eq!(
         (header(&old.access_token)["alg"].as_str(), header(&new.access_token)["alg"].as_str()),
@@ -288,6 +289,7 @@ async fn password_options_decide_what_is_set_and_how() {
         service.set(name, value);
     }
     service.start_again();
+    let client = Client::new(&service.url());
     client.log_in_with("ada@example.com", "not the password").await.refused(401, "invalid_credentials");
     assert!(stored_hash(&service).await.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"));
     client.log_in("ada@example.com").await.grant();

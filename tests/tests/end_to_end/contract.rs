@@ -87,6 +87,7 @@ async fn an_ended_session_stays_ended_after_a_restart() {
 
         service.kill();
         service.start_again();
+        let client = Client::new(&service.url());
         for token in [&left.access_token, &replayed.access_token, &third.access_token] {
             client.me(token).await.refused(401, "unauthenticated");
         }

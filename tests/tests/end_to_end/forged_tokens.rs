@@ -71,7 +71,8 @@ fn forgeries(token: &str, bait: &str) -> Vec<String> {
         forged.push(sign(&header, &with(&claims, name, None)));
         for wrong in &wrong_types {
             let same_kind = match &claims[name] {
-                Value::Number(_) => wrong.is_i64() && name == "auth_time",
+                // A moment in the past is a moment like any other, except for the end.
+                Value::Number(_) => wrong.is_i64() && name != "exp",
                 Value::Bool(_) => wrong.is_boolean(),
                 Value::Array(_) => wrong.as_array().is_some_and(|list| list.iter().all(Value::is_string)),
                 Value::String(_) => name == "client_id" && wrong.is_string(),

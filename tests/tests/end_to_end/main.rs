@@ -7,6 +7,13 @@
     clippy::indexing_slicing,
     reason = "a test that cannot go on says so by panicking"
 )]
+#![allow(
+    clippy::print_stdout,
+    clippy::cast_precision_loss,
+    clippy::too_many_lines,
+    clippy::items_after_statements,
+    reason = "figures are printed, and a story is told in one piece"
+)]
 
 mod configuration;
 mod conformance;

@@ -1,0 +1,76 @@
+//! The benchmark: what Doorward does in relation to what its parts could do at best, in one run on one machine.
+//!
+//! `cargo run --release -p doorward-tests --bin bench` runs everything; names of parts run those alone.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a benchmark prints figures, and ends where it cannot go on"
+)]
+
+mod logins;
+mod overload;
+mod refreshes;
+mod start;
+mod timing;
+mod tokens;
+
+use std::time::Duration;
+
+/// How long each measurement lasts.
+const SPAN: Duration = Duration::from_secs(5);
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    if arguments.first().is_some_and(|argument| argument == tokens::SERVER) {
+        return tokens::serve();
+    }
+    if cfg!(debug_assertions) {
+        println!("these figures mean nothing; run it with --release");
+    }
+    let parts: [(&str, fn()); 6] = [
+        ("start", start::run),
+        ("logins", logins::run),
+        ("tokens", tokens::run),
+        ("refreshes", refreshes::run),
+        ("overload", overload::run),
+        ("timing", timing::run),
+    ];
+    for (name, run) in parts {
+        if arguments.is_empty() || arguments.iter().any(|argument| argument == name) {
+            println!("== {name}");
+            run();
+        }
+    }
+}
+
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap()
+}
+
+/// Prints a figure next to what it has to be.
+fn figure(what: &str, value: f64, unit: &str, goal: &str) {
+    println!("{what}: {value:.2}{unit} (goal: {goal})");
+}
+
+/// The value below which this share of the samples lies.
+fn quantile(samples: &mut [Duration], share: f64) -> Duration {
+    samples.sort_unstable();
+    samples[((samples.len() - 1) as f64 * share) as usize]
+}
+
+/// Resident memory of a process, in MiB: all of it, and the part that is not a mapped file.
+fn resident_mib(pid: u32) -> (f64, f64) {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let field = |name: &str| {
+        let line = status.lines().find(|line| line.starts_with(name)).unwrap();
+        line.split_whitespace().nth(1).unwrap().parse::<f64>().unwrap() / 1024.0
+    };
+    (field("VmRSS:"), field("RssAnon:"))
+}

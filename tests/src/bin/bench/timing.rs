@@ -1,0 +1,41 @@
+//! Whether the time of a refused login tells a known address from an unknown one: Welch's t over interleaved
+//! samples.
+
+use std::time::Instant;
+
+use doorward_tests::{Client, Database, Service};
+
+use super::{figure, runtime};
+
+const SAMPLES: usize = 2_000;
+
+pub(crate) fn run() {
+    for database in Database::BOTH {
+        let service = Service::start(database, &[]);
+        let client = Client::new(&service.url());
+        let (mut known, mut unknown) = (Vec::new(), Vec::new());
+        runtime().block_on(async {
+            client.register("ada@example.com").await.grant();
+            for n in 0..SAMPLES {
+                // Which of the two comes first alternates as well.
+                for known_now in [n % 2 == 0, n % 2 != 0] {
+                    let email = if known_now { "ada@example.com" } else { "eve@example.com" };
+                    let begun = Instant::now();
+                    client.log_in_with(email, "not the password").await.refused(401, "invalid_credentials");
+                    let took = begun.elapsed().as_secs_f64() * 1000.0;
+                    if known_now { known.push(took) } else { unknown.push(took) }
+                }
+            }
+        });
+        let (here, there) = (mean_and_variance(&known), mean_and_variance(&unknown));
+        println!("{database:?}: known {:.3} ms, unknown {:.3} ms, {SAMPLES} samples each", here.0, there.0);
+        let t = (here.0 - there.0) / ((here.1 + there.1) / SAMPLES as f64).sqrt();
+        figure(&format!("{database:?}: Welch's |t|"), t.abs(), "", "under 4.5");
+    }
+}
+
+fn mean_and_variance(samples: &[f64]) -> (f64, f64) {
+    let count = samples.len() as f64;
+    let mean = samples.iter().sum::<f64>() / count;
+    (mean, samples.iter().map(|sample| (sample - mean).powi(2)).sum::<f64>() / (count - 1.0))
+}
