@@ -14,6 +14,7 @@ use doorward_domain::{KeyAlgorithm, PasswordPolicy, SessionPolicy};
 use doorward_http::{HttpLimits, OriginList, TrustedProxies};
 use doorward_persistence::SchemaName;
 use secrecy::SecretString;
+use tracing_subscriber::filter::Targets;
 use url::Url;
 
 pub use parse::{InvalidSettings, OptionError, load_dev, load_serve};
@@ -152,12 +153,12 @@ impl Default for ConnectionLimits {
 }
 
 /// What is logged, and how.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct LogSettings {
     /// The form of a line.
     pub format: LogFormat,
     /// How much: `error`, `warn`, `info`, `debug`, `trace`, or a filter such as `info,doorward_http=debug`.
-    pub level: String,
+    pub level: Targets,
 }
 
 /// The form of a line of the log.

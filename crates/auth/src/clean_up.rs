@@ -64,7 +64,7 @@ mod tests {
         unit
     }
 
-    #[tokio::test]
+    #[pollster::test]
     async fn sessions_are_kept_for_a_day_and_deleted_in_batches() {
         for (sessions, more) in [(0, false), (499, false), (500, true)] {
             let setup = setup();
@@ -77,7 +77,7 @@ mod tests {
         }
     }
 
-    #[tokio::test]
+    #[pollster::test]
     async fn an_ended_session_is_remembered_while_a_token_can_name_it_and_no_longer() {
         let nameable = TokenSettings::DEFAULT_LIFETIME + 2 * CLOCK_SKEW;
         let (last, past) = (NOW.plus(nameable).minus(SECOND), NOW.plus(nameable));
@@ -97,7 +97,7 @@ mod tests {
         assert!(!auth.parts().ended_sessions.has_ended(SESSION_ID));
     }
 
-    #[tokio::test]
+    #[pollster::test]
     async fn a_collision_repeats_the_batch() {
         let mut collided = MockUnit::default();
         collided.sessions.expect_delete_expired().times(1).returning(|_, _| Err(collision()));

@@ -217,7 +217,7 @@ mod tests {
         unit
     }
 
-    #[tokio::test]
+    #[pollster::test]
     async fn a_login_writes_session_and_event_in_one_unit() {
         let (sessions, events) = (Seen::default(), Seen::default());
         let setup = setup(RegistrationMode::Verified, Some(user()), Ok(RIGHT));
@@ -236,7 +236,7 @@ mod tests {
         assert_eq!(event.client, client());
     }
 
-    #[tokio::test]
+    #[pollster::test]
     async fn an_unknown_account_is_checked_against_no_hash_and_answered_like_a_wrong_password() {
         for (account, found, reason) in [
             (None, Verification::Wrong, EventReason::UnknownAccount),
@@ -255,7 +255,7 @@ mod tests {
         }
     }
 
-    #[tokio::test]
+    #[pollster::test]
     async fn the_state_of_an_account_is_said_after_the_right_password_alone() {
         let unverified = || User { email_verified_at: None, ..user() };
         for account in [disabled_user(), unverified()] {
@@ -282,7 +282,7 @@ mod tests {
         assert!(written.yes());
     }
 
-    #[tokio::test]
+    #[pollster::test]
     async fn an_unverified_address_is_enough_where_registration_is_not_verified() {
         for mode in [RegistrationMode::Open, RegistrationMode::Closed] {
             let unverified = User { email_verified_at: None, ..user() };
@@ -293,7 +293,7 @@ mod tests {
         }
     }
 
-    #[tokio::test]
+    #[pollster::test]
     async fn a_password_that_changed_while_it_was_checked_begins_no_session() {
         for held in [None, Some(disabled_user())] {
             let setup = setup(RegistrationMode::Verified, Some(user()), Ok(RIGHT));
@@ -308,7 +308,7 @@ mod tests {
         }
     }
 
-    #[tokio::test]
+    #[pollster::test]
     async fn an_upgraded_hash_is_stored_in_the_unit_of_the_session() {
         // Whether this login or another one at the same moment upgraded it makes no difference.
         for stored_now in [true, false] {
@@ -326,7 +326,7 @@ mod tests {
         }
     }
 
-    #[tokio::test]
+    #[pollster::test]
     async fn a_collision_repeats_the_whole_unit_with_the_same_session() {
         let (sessions, events) = (Seen::default(), Seen::default());
         let setup = setup(RegistrationMode::Verified, Some(user()), Ok(RIGHT));
@@ -343,7 +343,7 @@ mod tests {
         assert_eq!(events.all().len(), 2, "an event each for the unit that was lost and the one that stands");
     }
 
-    #[tokio::test]
+    #[pollster::test]
     async fn a_failing_database_grants_nothing() {
         let setup = setup(RegistrationMode::Verified, Some(user()), Ok(RIGHT));
         let mut unit = holding(Some(user()));
@@ -357,7 +357,7 @@ mod tests {
         assert!(!undone.yes());
     }
 
-    #[tokio::test]
+    #[pollster::test]
     async fn an_unreadable_hash_costs_and_says_the_same_as_a_wrong_password() {
         for dummy in [Verification::Wrong, RIGHT] {
             let mut setup = setup(RegistrationMode::Verified, Some(user()), Err(HashingError::Unreadable));
@@ -376,7 +376,7 @@ mod tests {
         }
     }
 
-    #[tokio::test]
+    #[pollster::test]
     async fn a_full_hashing_queue_writes_nothing() {
         let setup = setup(RegistrationMode::Verified, Some(user()), Err(HashingError::Overloaded));
 

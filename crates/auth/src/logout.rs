@@ -103,7 +103,7 @@ mod tests {
         find.withf(|id| *id == SESSION_ID).returning(move |_| Ok(session.clone()));
     }
 
-    #[tokio::test]
+    #[pollster::test]
     async fn an_access_token_ends_its_session() {
         let mut unit = ending(true);
         expect_event(&mut unit, EventKind::Logout, None, (Some(USER_ID), Some(SESSION_ID)));
@@ -118,7 +118,7 @@ mod tests {
         assert_eq!(auth.authenticate(&access_token()), Err(Unauthenticated));
     }
 
-    #[tokio::test]
+    #[pollster::test]
     async fn a_refresh_token_of_any_age_ends_its_session() {
         let tokens = refresh_tokens();
         let first = tokens.first(SESSION_ID, &CountingEntropy::default()).unwrap();
@@ -137,7 +137,7 @@ mod tests {
         }
     }
 
-    #[tokio::test]
+    #[pollster::test]
     async fn a_session_that_has_ended_or_been_forgotten_can_be_ended_again() {
         let ended = Session { ended_at: Some(NOW.minus(SECOND)), ..session() };
         for found in [Some(ended), None] {
@@ -157,7 +157,7 @@ mod tests {
         }
     }
 
-    #[tokio::test]
+    #[pollster::test]
     async fn an_access_token_logs_out_twice() {
         let setup = setup();
         for (ends_now, reason) in [(true, None), (false, Some(EventReason::SessionEnded))] {
@@ -171,7 +171,7 @@ mod tests {
         auth.logout(Logout::AccessToken(access_token()), &client()).await.unwrap();
     }
 
-    #[tokio::test]
+    #[pollster::test]
     async fn an_unknown_refresh_token_has_nothing_left_to_end() {
         let other_key = MasterKey::generate(&CountingEntropy::starting_at(9_000)).unwrap();
         let foreign = RefreshTokens::new(&other_key).first(SESSION_ID, &CountingEntropy::default()).unwrap();
@@ -187,7 +187,7 @@ mod tests {
         }
     }
 
-    #[tokio::test]
+    #[pollster::test]
     async fn a_forged_access_token_ends_nothing_and_writes_nothing() {
         let auth = setup().auth();
 
@@ -197,7 +197,7 @@ mod tests {
         assert!(!auth.parts().ended_sessions.has_ended(SESSION_ID));
     }
 
-    #[tokio::test]
+    #[pollster::test]
     async fn a_session_is_not_noted_as_ended_when_its_end_was_not_written() {
         let mut unit = MockUnit::default();
         unit.sessions.expect_end().times(1).returning(|_, _, _| Err(StoreError::Unavailable("gone".into())));

@@ -71,7 +71,7 @@ mod tests {
         unit
     }
 
-    #[tokio::test]
+    #[pollster::test]
     async fn every_session_ends_after_the_user_is_held() {
         let mut unit = ending(Some(user()), vec![SESSION_ID, OTHER]);
         expect_event(&mut unit, EventKind::LogoutAll, None, (Some(USER_ID), Some(SESSION_ID)));
@@ -89,7 +89,7 @@ mod tests {
         assert_eq!(auth.authenticate(&access_token()), Err(Unauthenticated));
     }
 
-    #[tokio::test]
+    #[pollster::test]
     async fn no_session_left_and_no_user_left_are_no_errors() {
         for held in [Some(user()), None] {
             let mut unit = ending(held, Vec::new());
@@ -104,7 +104,7 @@ mod tests {
         }
     }
 
-    #[tokio::test]
+    #[pollster::test]
     async fn a_collision_repeats_the_whole_unit_and_notes_what_the_last_one_ended() {
         let unit = |sessions| {
             let mut unit = ending(Some(user()), sessions);
@@ -122,7 +122,7 @@ mod tests {
         assert!(auth.parts().ended_sessions.has_ended(OTHER));
     }
 
-    #[tokio::test]
+    #[pollster::test]
     async fn nothing_is_noted_when_nothing_was_written() {
         let setup = setup();
         for _ in 0..5 {

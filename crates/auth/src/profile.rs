@@ -92,7 +92,7 @@ mod tests {
         unit
     }
 
-    #[tokio::test]
+    #[pollster::test]
     async fn the_profile_is_as_it_is_now() {
         let renamed = User { name: DisplayName::parse("Ada Lovelace").ok(), ..user() };
         let setup = setup();
@@ -102,7 +102,7 @@ mod tests {
         assert_eq!(auth.me(&current_user(&auth)).await.unwrap(), renamed);
     }
 
-    #[tokio::test]
+    #[pollster::test]
     async fn a_token_outlives_neither_the_account_nor_its_being_enabled() {
         for found in [None, Some(disabled_user())] {
             let setup = setup();
@@ -115,7 +115,7 @@ mod tests {
         }
     }
 
-    #[tokio::test]
+    #[pollster::test]
     async fn a_name_is_set_and_cleared_and_both_are_recorded() {
         for name in [DisplayName::parse("Countess").ok(), None] {
             let renamed = User { name: name.clone(), updated_at: NOW, ..user() };
@@ -136,7 +136,7 @@ mod tests {
         }
     }
 
-    #[tokio::test]
+    #[pollster::test]
     async fn a_disabled_or_deleted_account_keeps_its_name() {
         for (held, reason) in
             [(None, EventReason::UnknownAccount), (Some(disabled_user()), EventReason::AccountDisabled)]

@@ -229,7 +229,7 @@ mod tests {
         matches!(outcome, Err(RefreshError::InvalidRefreshToken))
     }
 
-    #[tokio::test]
+    #[pollster::test]
     async fn a_forged_token_is_refused_without_asking_for_its_session() {
         let other_key = MasterKey::generate(&CountingEntropy::starting_at(9_000)).unwrap();
         let foreign = RefreshTokens::new(&other_key).first(SESSION_ID, &CountingEntropy::default()).unwrap();
@@ -246,7 +246,7 @@ mod tests {
         }
     }
 
-    #[tokio::test]
+    #[pollster::test]
     async fn the_first_use_rotates_and_never_extends_beyond_the_absolute_limit() {
         for (idle, idle_expires_at) in [(5 * DAY, NOW.plus(5 * DAY)), (30 * DAY, session().expires_at)] {
             let mut unit = holding_live(Some(user()));
@@ -276,7 +276,7 @@ mod tests {
         }
     }
 
-    #[tokio::test]
+    #[pollster::test]
     async fn a_repeated_use_gives_the_same_successor_and_changes_nothing() {
         let long_ago = Some(NOW.minus(DAY));
         for successor_used_at in [None, Some(NOW), Some(NOW.minus(9 * SECOND))] {
@@ -298,7 +298,7 @@ mod tests {
         }
     }
 
-    #[tokio::test]
+    #[pollster::test]
     async fn a_replay_ends_the_session_and_commits_that_although_the_answer_is_an_error() {
         let long_ago = NOW.minus(DAY);
         for (presented, known) in [
@@ -325,7 +325,7 @@ mod tests {
         }
     }
 
-    #[tokio::test]
+    #[pollster::test]
     async fn a_token_with_another_hash_than_was_stored_is_refused_and_ends_nothing() {
         let other = |token: &RefreshToken| RefreshTokenRecord {
             hash: RefreshTokenHash::from_bytes([7; 32]),
@@ -350,7 +350,7 @@ mod tests {
         }
     }
 
-    #[tokio::test]
+    #[pollster::test]
     async fn a_session_that_is_over_does_not_go_on() {
         for over in [
             Session { ended_at: Some(NOW.minus(SECOND)), ..session() },
@@ -369,7 +369,7 @@ mod tests {
         }
     }
 
-    #[tokio::test]
+    #[pollster::test]
     async fn a_session_that_has_been_forgotten_does_not_go_on() {
         let mut unit = holding(None);
         let subject = (None, Some(SESSION_ID));
@@ -383,7 +383,7 @@ mod tests {
         assert!(written.yes());
     }
 
-    #[tokio::test]
+    #[pollster::test]
     async fn a_disabled_or_deleted_user_does_not_go_on() {
         for (found, reason) in
             [(Some(disabled_user()), EventReason::AccountDisabled), (None, EventReason::UnknownAccount)]
@@ -400,7 +400,7 @@ mod tests {
         }
     }
 
-    #[tokio::test]
+    #[pollster::test]
     async fn a_collision_repeats_the_whole_unit() {
         let unit = || {
             let mut unit = used_before(Some(record(&first(), Some(NOW))), Some(record(&successor(), None)));

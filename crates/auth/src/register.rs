@@ -171,7 +171,7 @@ mod tests {
         unit
     }
 
-    #[tokio::test]
+    #[pollster::test]
     async fn an_open_registration_writes_everything_in_one_unit_and_begins_a_session() {
         let (users, credentials) = (Seen::default(), Seen::default());
         let (sessions, events) = (Seen::<(Session, RefreshTokenHash)>::default(), Seen::<SecurityEvent>::default());
@@ -217,7 +217,7 @@ mod tests {
         assert_eq!(grant.access_token.text.expose_secret(), issued_text(session.id).expose_secret());
     }
 
-    #[tokio::test]
+    #[pollster::test]
     async fn a_verified_registration_says_the_same_of_a_new_and_a_known_address_and_begins_no_session() {
         for free in [true, false] {
             let users = Seen::default();
@@ -247,7 +247,7 @@ mod tests {
         }
     }
 
-    #[tokio::test]
+    #[pollster::test]
     async fn a_taken_address_writes_nothing_but_the_event() {
         let mut unit = inserting(false, &Seen::default());
         unit.credentials.expect_upgrade_hash().times(1).returning(|_, _, _| Ok(false));
@@ -262,7 +262,7 @@ mod tests {
         assert!(written.yes());
     }
 
-    #[tokio::test]
+    #[pollster::test]
     async fn a_closed_registration_hashes_nothing_and_is_recorded() {
         let setup = Setup::new(RegistrationMode::Closed);
         let unit = recording(EventKind::Register, EventReason::RegistrationClosed, None);
@@ -274,7 +274,7 @@ mod tests {
         assert!(written.yes());
     }
 
-    #[tokio::test]
+    #[pollster::test]
     async fn a_refused_password_is_neither_hashed_nor_written() {
         for (text, refused) in [
             ("1234567", PasswordRefused::TooShort { min_length: 8 }),
@@ -294,7 +294,7 @@ mod tests {
         }
     }
 
-    #[tokio::test]
+    #[pollster::test]
     async fn a_full_hashing_queue_writes_nothing() {
         let mut setup = Setup::new(RegistrationMode::Open);
         setup.hasher.expect_hash().times(1).returning(|_| Err(HashingError::Overloaded));
@@ -305,7 +305,7 @@ mod tests {
         assert!(overloaded, "{outcome:?}");
     }
 
-    #[tokio::test]
+    #[pollster::test]
     async fn a_collision_repeats_the_unit_with_the_same_user_and_hashes_once() {
         let users = Seen::default();
         let mut setup = Setup::new(RegistrationMode::Verified);

@@ -33,7 +33,7 @@ mod tests {
         Fault::Store(StoreError::Retryable("deadlock".into()))
     }
 
-    #[tokio::test]
+    #[pollster::test]
     async fn a_collision_is_tried_again_and_nothing_else_is() {
         let mut calls = 0;
         let outcome = retrying(|| {
@@ -54,7 +54,7 @@ mod tests {
         assert_eq!(calls, 1);
     }
 
-    #[tokio::test]
+    #[pollster::test]
     async fn endless_collisions_end() {
         let mut calls = 0;
         let outcome: Result<(), _> = retrying(|| {

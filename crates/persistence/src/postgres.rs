@@ -65,8 +65,8 @@ impl Default for PostgresOptions {
 
 /// Everything in one schema of a PostgreSQL database, for any number of nodes.
 ///
-/// Transactions are READ COMMITTED. The schema is set for each transaction and nothing is set for a session,
-/// so a transaction-mode pooler may stand in between.
+/// Transactions are READ COMMITTED. The schema is set for each transaction and nothing is set for a session, so
+/// that nothing is lost to a transaction-mode pooler; it has to carry prepared statements.
 pub struct PostgresStore {
     pool: PgPool,
     begin_read: Arc<str>,

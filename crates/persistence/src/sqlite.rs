@@ -77,7 +77,11 @@ impl SqliteStore {
             .max_connections(max_readers.max(1))
             .acquire_timeout(PATIENCE)
             .test_before_acquire(false)
-            .connect_lazy_with(options.create_if_missing(false).read_only(true));
+            .connect_lazy_with(
+                // Ten readers with SQLite's own 2 MiB each would hold more than the rest of an idle service; the
+                // system caches the file anyway.
+                options.create_if_missing(false).read_only(true).pragma("cache_size", "-256"),
+            );
         Ok(Self { writer, readers })
     }
 

@@ -8,7 +8,7 @@ const IMPURE: &[&str] = &["tokio", "sqlx", "axum", "hyper", "lettre", "reqwest",
 fn tree(arguments: &[&str]) -> Vec<String> {
     let cargo = std::env::var_os("CARGO").unwrap_or("cargo".into());
     let output = Command::new(cargo)
-        .args(["tree", "--edges", "normal,build", "--prefix", "none", "--format", "{p}", "--all-features", "--offline"])
+        .args(["tree", "--prefix", "none", "--format", "{p}", "--all-features", "--offline"])
         .args(arguments)
         .output()
         .unwrap();

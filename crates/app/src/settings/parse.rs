@@ -17,6 +17,7 @@ use doorward_domain::{KeyAlgorithm, PasswordPolicy, SessionPolicy};
 use doorward_http::{HttpLimits, Origin, OriginList, TrustedProxies};
 use secrecy::{ExposeSecret, SecretString};
 use thiserror::Error;
+use tracing_subscriber::filter::{LevelFilter, Targets};
 use url::{Host, Url};
 
 use super::raw::{List, Raw};
@@ -188,7 +189,7 @@ fn finish(
     };
     let log = LogSettings {
         format: check.or("log.format", raw.log.format, parse_log_format, default_format),
-        level: check.or("log.level", raw.log.level, parse_log_level, "info".to_owned()),
+        level: check.or("log.level", raw.log.level, parse_log_level, Targets::new().with_default(LevelFilter::INFO)),
     };
     if check.0.is_empty() {
         Ok((settings, ServerSettings { listen, connections, log }))
@@ -383,9 +384,10 @@ fn parse_log_format(text: String) -> Result<LogFormat, &'static str> {
     }
 }
 
-fn parse_log_level(text: String) -> Result<String, &'static str> {
-    match tracing_subscriber::EnvFilter::builder().parse(&text) {
-        Ok(_) if !text.trim().is_empty() => Ok(text),
+fn parse_log_level(text: String) -> Result<Targets, &'static str> {
+    // An empty filter would be read as one that lets nothing through.
+    match text.parse() {
+        Ok(targets) if !text.trim().is_empty() => Ok(targets),
         _ => Err("must be error, warn, info, debug, trace, or a filter of these by module"),
     }
 }

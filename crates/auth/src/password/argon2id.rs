@@ -290,7 +290,7 @@ mod tests {
         hasher(COST).verify(&password(text), Some(&PasswordHashString::new(hash.to_owned()))).await
     }
 
-    #[tokio::test]
+    #[pollster::test]
     async fn a_hash_is_a_phc_string_that_verifies() {
         let hasher = hasher(COST);
         let hash = hasher.hash(&password("correct horse")).await.unwrap();
@@ -301,7 +301,7 @@ mod tests {
         assert_eq!(hasher.verify(&password("correct horse"), None).await, Ok(Verification::Wrong));
     }
 
-    #[tokio::test]
+    #[pollster::test]
     async fn another_cost_upgrades_the_hash() {
         let old = hasher(COST).hash(&password("correct horse")).await.unwrap();
         let dearer = hasher((8 * 1024, 5, 1));
@@ -325,7 +325,7 @@ mod tests {
         include_str!("testdata/pbkdf2_sha512.txt"),
     ];
 
-    #[tokio::test]
+    #[pollster::test]
     async fn imported_hashes_verify_and_are_upgraded() {
         for hash in IMPORTED.iter().map(|text| text.trim_end()) {
             let right = verify(hash, "correct horse battery staple").await;
@@ -335,7 +335,7 @@ mod tests {
         }
     }
 
-    #[tokio::test]
+    #[pollster::test]
     async fn what_is_no_hash_is_an_error_and_never_a_match() {
         for hash in [
             "",

@@ -225,7 +225,7 @@ mod tests {
         future.poll(&mut Context::from_waker(Waker::noop()))
     }
 
-    #[tokio::test]
+    #[pollster::test]
     async fn a_worker_keeps_its_scratch() {
         let pool = pool(1, 1);
         for expected in 1..=3 {
@@ -239,7 +239,7 @@ mod tests {
         }
     }
 
-    #[tokio::test]
+    #[pollster::test]
     async fn a_full_queue_refuses_at_once() {
         let pool = pool(1, 1);
         let (release, busy) = occupy(&pool);
@@ -252,7 +252,7 @@ mod tests {
         assert_eq!(waiting.await, Ok(()));
     }
 
-    #[tokio::test]
+    #[pollster::test]
     async fn who_has_gone_is_not_worked_for_and_gives_the_place_free() {
         let done = Arc::new(AtomicUsize::new(0));
         let pool = pool(1, 1);
@@ -268,7 +268,7 @@ mod tests {
         assert_eq!(done.load(Ordering::SeqCst), 0, "work was done for a client that had gone");
     }
 
-    #[tokio::test]
+    #[pollster::test]
     async fn a_panic_costs_one_request_and_no_worker() {
         let pool = pool(1, 1);
         let panicked = pool.run(|_| assert_eq!(1, 2)).await;

@@ -142,7 +142,7 @@ mod tests {
         SharedSecret::parse(&SecretString::from("a shared secret of more than 32 bytes".to_owned())).unwrap()
     }
 
-    #[tokio::test]
+    #[pollster::test]
     async fn the_first_start_makes_a_key_and_later_ones_load_it() {
         for algorithm in MADE {
             let (made, stored) = first_start(1, algorithm).await;
@@ -157,7 +157,7 @@ mod tests {
         }
     }
 
-    #[tokio::test]
+    #[pollster::test]
     async fn another_master_key_opens_no_signing_key() {
         let (_, stored) = first_start(1, KeyAlgorithm::EdDsa).await;
         let other = MasterKey::generate(&CountingEntropy::starting_at(9_000)).unwrap();
@@ -168,7 +168,7 @@ mod tests {
         assert_eq!(id, stored.id.as_str());
     }
 
-    #[tokio::test]
+    #[pollster::test]
     async fn a_sealed_key_opens_under_its_own_id_and_algorithm_alone() {
         let (_, stored) = first_start(1, KeyAlgorithm::EdDsa).await;
         let (_, other) = first_start(2, KeyAlgorithm::EdDsa).await;
@@ -186,7 +186,7 @@ mod tests {
         assert!(matches!(outcome, Err(Fault::Token(TokenError::SealedKey { .. }))), "{outcome:?}");
     }
 
-    #[tokio::test]
+    #[pollster::test]
     async fn of_two_nodes_that_start_at_once_both_use_the_key_that_was_stored() {
         let (other_node, earlier) = first_start(2, KeyAlgorithm::EdDsa).await;
         let (store, stored) = (TestStore::default(), Seen::default());
@@ -200,7 +200,7 @@ mod tests {
         assert_eq!(keys.jwks, other_node.jwks);
     }
 
-    #[tokio::test]
+    #[pollster::test]
     async fn a_collision_stores_the_key_again() {
         let (store, stored) = (TestStore::default(), Seen::default());
         store.plan_read(reading(&stored));
@@ -216,7 +216,7 @@ mod tests {
         assert_eq!(keys.signing.id(), &stored.only().id);
     }
 
-    #[tokio::test]
+    #[pollster::test]
     async fn a_key_of_another_algorithm_goes_on_verifying() {
         let (_, old) = first_start(1, KeyAlgorithm::Es256).await;
         let (store, stored) = (TestStore::default(), Seen::default());
@@ -232,7 +232,7 @@ mod tests {
         assert!(keys.verifying.contains_key(old.id.as_str()));
     }
 
-    #[tokio::test]
+    #[pollster::test]
     async fn hs256_needs_its_secret_and_stores_nothing() {
         let (store, stored) = (TestStore::default(), Seen::default());
         store.plan_read(reading(&stored));
@@ -245,7 +245,7 @@ mod tests {
         assert!(stored.all().is_empty());
     }
 
-    #[tokio::test]
+    #[pollster::test]
     async fn nothing_secret_is_published() {
         for algorithm in MADE {
             let (public, old) = first_start(1, algorithm).await;
