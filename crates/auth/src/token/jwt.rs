@@ -199,5 +199,6 @@ const fn from_seconds(seconds: i64) -> Timestamp {
     Timestamp::from_unix_micros(seconds.saturating_mul(1_000_000))
 }
 
-#[cfg(all(test, any(feature = "aws_lc_rs", feature = "rust_crypto")))]
+#[cfg(test)]
+#[cfg(any(feature = "aws_lc_rs", feature = "rust_crypto"))]
 mod tests;

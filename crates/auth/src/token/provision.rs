@@ -77,7 +77,8 @@ fn label(id: &str, algorithm: KeyAlgorithm) -> String {
     format!("signing-key/{algorithm}/{id}")
 }
 
-#[cfg(all(test, any(feature = "aws_lc_rs", feature = "rust_crypto")))]
+#[cfg(test)]
+#[cfg(any(feature = "aws_lc_rs", feature = "rust_crypto"))]
 mod tests {
     use doorward_domain::KeyId;
     use doorward_domain::store::MockUnit;

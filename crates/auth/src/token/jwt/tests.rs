@@ -1,5 +1,7 @@
 //! Forged, mangled and mistyped tokens, for every algorithm.
 
+#![allow(clippy::panic, clippy::unwrap_used, clippy::indexing_slicing, reason = "a test says so by panicking")]
+
 use base64::engine::general_purpose::STANDARD;
 use doorward_domain::KeyAlgorithm;
 use jsonwebtoken::{Algorithm, EncodingKey};
