@@ -245,6 +245,22 @@ async fn changing_the_algorithm_keeps_the_old_tokens_valid() {
     }
 }
 
+#[test]
+fn another_master_key_opens_nothing() {
+    let mut service = Service::start(Database::Sqlite, &[]);
+    service.terminate();
+    let variables = [
+        ("PUBLIC_URL", "http://localhost:1"),
+        ("LISTEN", "127.0.0.1:0"),
+        ("DATABASE__URL", service.database_url.as_str()),
+        ("SECRETS__MASTER_KEY", "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="),
+    ];
+    let output = run(&["serve"], &variables);
+    let complaint = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{complaint}");
+    assert!(complaint.contains("does not open with this master key"), "{complaint}");
+}
+
 #[tokio::test]
 async fn session_options_bound_sessions() {
     with(&[("SESSIONS__IDLE", "2h"), ("SESSIONS__ABSOLUTE", "3h")], async |_, client| {
