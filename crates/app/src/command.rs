@@ -68,11 +68,15 @@ impl Command {
 #[error("{0}")]
 struct BadUsage(String);
 
-/// Doorward's own variables; a value that is not UTF-8 counts as unset.
-fn environment() -> impl Iterator<Item = (String, String)> {
-    std::env::vars_os()
-        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
-        .filter(|(name, _)| name.starts_with("DOORWARD__"))
+/// Doorward's own variables.
+fn environment() -> anyhow::Result<Vec<(String, String)>> {
+    let own = std::env::vars_os().filter(|(name, _)| name.as_encoded_bytes().starts_with(b"DOORWARD__"));
+    own.map(|(name, value)| {
+        let unreadable = |name: &std::ffi::OsStr| BadUsage(format!("{} is not UTF-8", name.display()));
+        let value = value.into_string().map_err(|_| unreadable(&name))?;
+        Ok((name.into_string().map_err(|name| unreadable(&name))?, value))
+    })
+    .collect()
 }
 
 /// Says something to the person at the terminal.

@@ -250,27 +250,44 @@ pub async fn migrate(settings: &DatabaseSettings) -> Result<(), StartError> {
     open_store(settings).await.map(|_| ())
 }
 
+/// Refuses a database URL that no machine could open.
+pub(crate) fn check_database_url(url: &str) -> Result<(), StartError> {
+    match Scheme::of(url)? {
+        Scheme::Sqlite => Ok(SqliteStore::check_url(url)?),
+        Scheme::Postgres => Ok(PostgresStore::check_url(url)?),
+    }
+}
+
+enum Scheme {
+    Sqlite,
+    Postgres,
+}
+
+impl Scheme {
+    fn of(url: &str) -> Result<Self, StartError> {
+        match url.split_once(':') {
+            Some(("sqlite", _)) => Ok(Self::Sqlite),
+            Some(("postgres" | "postgresql", _)) => Ok(Self::Postgres),
+            _ => Err(StartError::DatabaseUrl),
+        }
+    }
+}
+
 async fn open_store(settings: &DatabaseSettings) -> Result<Arc<dyn Store>, StartError> {
     let url = settings.url.expose_secret();
-    if url.starts_with("sqlite:") {
-        let readers = settings.max_connections;
-        let store = if settings.migrate {
-            SqliteStore::open(url, readers).await?
-        } else {
-            SqliteStore::open_migrated(url, readers).await?
-        };
-        Ok(Arc::new(store))
-    } else if url.starts_with("postgres:") || url.starts_with("postgresql:") {
-        let options = PostgresOptions { schema: settings.schema.clone(), max_connections: settings.max_connections };
-        let store = if settings.migrate {
-            PostgresStore::open(url, options).await?
-        } else {
-            PostgresStore::open_migrated(url, options).await?
-        };
-        Ok(Arc::new(store))
-    } else {
-        Err(StartError::DatabaseUrl)
-    }
+    Ok(match Scheme::of(url)? {
+        Scheme::Sqlite if settings.migrate => Arc::new(SqliteStore::open(url, settings.max_connections).await?),
+        Scheme::Sqlite => Arc::new(SqliteStore::open_migrated(url, settings.max_connections).await?),
+        Scheme::Postgres => {
+            let options =
+                PostgresOptions { schema: settings.schema.clone(), max_connections: settings.max_connections };
+            if settings.migrate {
+                Arc::new(PostgresStore::open(url, options).await?)
+            } else {
+                Arc::new(PostgresStore::open_migrated(url, options).await?)
+            }
+        }
+    })
 }
 
 /// Lets the threads that answer requests go before the calling one, which hashes passwords: a hash takes

@@ -9,8 +9,10 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::ConnectInfo;
-use axum::http::Request;
-use axum::response::Response;
+use axum::http::header::HOST;
+use axum::http::{Request, Version};
+use axum::response::{IntoResponse as _, Response};
+use doorward_http::problem::{Kind, Problem};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -18,6 +20,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
+use tokio_io_timeout::TimeoutStream;
 use tower::ServiceExt as _;
 
 use crate::settings::ConnectionLimits;
@@ -53,13 +56,16 @@ pub async fn serve(listener: TcpListener, router: Router, limits: ConnectionLimi
                 continue;
             }
         };
+        let mut stream = TimeoutStream::new(stream);
+        // A client that takes nothing of its answer holds the connection as a slow sender would.
+        stream.set_write_timeout(Some(limits.header_timeout));
         let router = router.clone();
         let service = service_fn(move |request| answer(router.clone(), peer, request));
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(limits.header_timeout)
             .max_buf_size(HEADER_BYTES)
-            .serve_connection(TokioIo::new(stream), service);
+            .serve_connection(TokioIo::new(Box::pin(stream)), service);
         let connection = draining.watch(connection);
         tokio::spawn(async move {
             if let Err(error) = connection.await {
@@ -87,6 +93,11 @@ async fn accept(
 }
 
 async fn answer(router: Router, peer: SocketAddr, request: Request<Incoming>) -> Result<Response, Infallible> {
+    // RFC 9112 section 3.2: one `Host`, or none in HTTP/1.0.
+    let hosts = request.headers().get_all(HOST).iter().count();
+    if hosts > 1 || (hosts == 0 && request.version() == Version::HTTP_11) {
+        return Ok(Problem::from(Kind::BadRequest).with_detail("The request needs one Host header").into_response());
+    }
     let mut request = request.map(Body::new);
     request.extensions_mut().insert(ConnectInfo(peer));
     router.oneshot(request).await

@@ -140,7 +140,8 @@ pub struct ServerSettings {
 /// A header within 20 seconds, which is also how long a connection may be idle; 16,384 connections at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ConnectionLimits {
-    /// How long a request's header may take to arrive, counted from the end of the one before.
+    /// How long a request's header may take to arrive, counted from the end of the one before; and how long a
+    /// client may take nothing of its answer.
     pub header_timeout: Duration,
     /// How many connections are held at once; further ones wait to be accepted.
     pub max_connections: usize,

@@ -135,6 +135,10 @@ impl Auth {
     }
 
     /// Refuses the session's access tokens on this node from now on, for as long as any of them could be valid.
+    ///
+    /// Called right before the unit that ends the session is committed, not after: whoever asked may hang up while
+    /// the commit is under way, and then nothing behind it runs. Should the commit fail, the session is refused
+    /// here although it lives, which is what was asked for.
     pub(crate) fn note_ended(&self, session: SessionId, ended_at: Timestamp) {
         let until = ended_at.plus(self.settings().access_token_lifetime).plus(2 * CLOCK_SKEW);
         self.parts.ended_sessions.note(session, until);

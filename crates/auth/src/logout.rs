@@ -60,11 +60,10 @@ impl Auth {
             let reason = (!ended).then_some(EventReason::SessionEnded);
             let event = self.event(EventKind::Logout, reason, (user_id, Some(id)), client)?;
             unit.events().append(&event).await?;
+            self.note_ended(id, now);
             Ok(unit.commit().await?)
         })
-        .await?;
-        self.note_ended(id, now);
-        Ok(())
+        .await
     }
 }
 

@@ -20,7 +20,7 @@ impl Auth {
     /// [`LogoutAllError::Fault`]; no session was ended then.
     pub async fn logout_all(&self, user: &CurrentUser, client: &Client) -> Result<(), LogoutAllError> {
         let now = self.now();
-        let ended = retrying(|| async {
+        retrying(|| async {
             let mut unit = self.store().write().await?;
             // A login that is under way either has begun its session by now or waits until these have ended.
             unit.users().hold(user.id()).await?;
@@ -28,13 +28,12 @@ impl Auth {
             let subject = (Some(user.id()), Some(user.session_id()));
             let event = self.event(EventKind::LogoutAll, None, subject, client)?;
             unit.events().append(&event).await?;
-            unit.commit().await?;
-            Ok(ended)
+            for session in ended {
+                self.note_ended(session, now);
+            }
+            Ok(unit.commit().await?)
         })
         .await?;
-        for session in ended {
-            self.note_ended(session, now);
-        }
         Ok(())
     }
 }

@@ -66,6 +66,9 @@ impl Auth {
                 }
             };
             unit.events().append(&event).await?;
+            if matches!(decision, Decision::Refused { reason: EventReason::Replay, .. }) {
+                self.note_ended(token.session_id(), now);
+            }
             unit.commit().await?;
             Ok(decision)
         })
@@ -76,12 +79,7 @@ impl Auth {
                 let (session, user) = *grantee;
                 Ok(self.grant(&session, user, successor, now)?)
             }
-            Decision::Refused { reason, .. } => {
-                if reason == EventReason::Replay {
-                    self.note_ended(token.session_id(), now);
-                }
-                Err(RefreshError::InvalidRefreshToken)
-            }
+            Decision::Refused { .. } => Err(RefreshError::InvalidRefreshToken),
         }
     }
 

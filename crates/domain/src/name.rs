@@ -33,7 +33,7 @@ impl DisplayName {
         if text.chars().count() > Self::MAX_LENGTH {
             return Err(InvalidName::TooLong);
         }
-        if text.chars().any(|c| c.is_control() || matches!(c, '\u{2028}' | '\u{2029}')) {
+        if text.chars().any(is_unfit) {
             return Err(InvalidName::ControlCharacter);
         }
         if text.trim().is_empty() {
@@ -47,6 +47,13 @@ impl DisplayName {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+}
+
+/// Control characters, line separators, and the invisible ones that hide or reorder text. The joiners that emoji
+/// and several scripts are written with are none of them.
+fn is_unfit(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
 }
 
 impl fmt::Display for DisplayName {
@@ -74,6 +81,8 @@ mod tests {
             ("a\r\nBcc: b", InvalidName::ControlCharacter),
             ("a\u{0}", InvalidName::ControlCharacter),
             ("a\u{2028}b", InvalidName::ControlCharacter),
+            ("\u{200b}", InvalidName::ControlCharacter),
+            ("abc\u{202e}def", InvalidName::ControlCharacter),
             (&"é".repeat(101), InvalidName::TooLong),
         ] {
             assert_eq!(DisplayName::parse(text), Err(refused), "{text:?}");

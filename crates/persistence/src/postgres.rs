@@ -108,6 +108,15 @@ impl PostgresStore {
         Ok(store)
     }
 
+    /// Refuses a URL that [`open`](Self::open) would refuse whatever server there is.
+    ///
+    /// # Errors
+    ///
+    /// [`OpenError::InvalidUrl`].
+    pub fn check_url(url: &str) -> Result<(), OpenError> {
+        PgConnectOptions::from_str(url).map(|_| ()).map_err(OpenError::InvalidUrl)
+    }
+
     async fn connect(url: &str, options: PostgresOptions) -> Result<Self, OpenError> {
         let connect = PgConnectOptions::from_str(url).map_err(OpenError::InvalidUrl)?.application_name("doorward");
         let pool = PgPoolOptions::new()

@@ -7,6 +7,7 @@ use doorward_domain::store::{ReadUnit, WriteUnit};
 use doorward_domain::{Store, StoreError};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{Sqlite, SqlitePool};
+use url::form_urlencoded;
 
 use crate::OpenError;
 use crate::error::store_error;
@@ -53,12 +54,17 @@ impl SqliteStore {
         Ok(store)
     }
 
+    /// Refuses a URL that [`open`](Self::open) would refuse whatever the disk holds.
+    ///
+    /// # Errors
+    ///
+    /// [`OpenError::InvalidUrl`] or [`OpenError::NotAFile`].
+    pub fn check_url(url: &str) -> Result<(), OpenError> {
+        options(url).map(|_| ())
+    }
+
     async fn connect(url: &str, max_readers: u32, create: bool) -> Result<Self, OpenError> {
-        if url.contains(":memory:") || url.contains("mode=memory") {
-            return Err(OpenError::NotAFile);
-        }
-        let options = SqliteConnectOptions::from_str(url)
-            .map_err(OpenError::InvalidUrl)?
+        let options = options(url)?
             .create_if_missing(create)
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Full)
@@ -94,6 +100,17 @@ impl SqliteStore {
     async fn begin(&self, pool: &SqlitePool, statement: &'static str) -> Result<Box<Unit<Sqlite>>, StoreError> {
         Ok(Box::new(Unit::new(pool.begin_with(statement).await.map_err(store_error)?)))
     }
+}
+
+fn options(url: &str) -> Result<SqliteConnectOptions, OpenError> {
+    let options = SqliteConnectOptions::from_str(url).map_err(OpenError::InvalidUrl)?;
+    // `sqlx` does not say whether it would keep the database in memory, so its two ways to ask for that are read here.
+    let (_, query) = url.split_once('?').unwrap_or_default();
+    let name = options.get_filename().to_string_lossy();
+    let in_memory = name.is_empty()
+        || name.contains("sqlx-in-memory")
+        || form_urlencoded::parse(query.as_bytes()).any(|(name, value)| name == "mode" && value == "memory");
+    if in_memory { Err(OpenError::NotAFile) } else { Ok(options) }
 }
 
 #[async_trait]

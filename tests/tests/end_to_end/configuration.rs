@@ -62,6 +62,12 @@ fn what_is_missing_unknown_or_unsafe_stops_the_start_by_name() {
         ("LISTEN", "8080", "listen"),
         ("TRUSTED_PROXIES", "10.0.0.0/99", "trusted_proxies"),
         ("DATABASE__URL", "mysql://x", "database.url"),
+        ("DATABASE__URL", "sqlite::memory:", "database.url"),
+        ("DATABASE__URL", "sqlite:", "database.url"),
+        ("DATABASE__URL", "sqlite:x.db?mode=%6demory", "database.url"),
+        ("DATABASE__URL", "sqlite:x.db?colour=blue", "database.url"),
+        ("DATABASE__URL", "postgres://x:99999999/db", "database.url"),
+        ("DATABASE__MAX_CONNECTIONS", "4294967295", "database.max_connections"),
         ("DATABASE__MAX_CONNECTIONS", "0", "database.max_connections"),
         ("DATABASE__MAX_CONNECTIONS", "many", "database.max_connections"),
         ("DATABASE__SCHEMA", "a;b", "database.schema"),
@@ -74,10 +80,12 @@ fn what_is_missing_unknown_or_unsafe_stops_the_start_by_name() {
         ("PASSWORD__ARGON2__PARALLELISM", "0", "password.argon2.parallelism"),
         ("HASHING__WORKERS", "0", "hashing.workers"),
         ("HASHING__QUEUE", "-1", "hashing.queue"),
+        ("HASHING__QUEUE", "18446744073709551615", "hashing.queue"),
         ("TOKENS__ALGORITHM", "none", "tokens.algorithm"),
         ("TOKENS__ALGORITHM", "HS256", "tokens.secret"),
         ("TOKENS__SECRET", "short", "tokens.secret"),
         ("TOKENS__SECRET", &long, "tokens.secret"),
+        ("TOKENS__SECRET", "your-256-bit-secret-your-256-bit-secret", "tokens.secret"),
         ("TOKENS__ISSUER", " ", "tokens.issuer"),
         ("TOKENS__AUDIENCE", "", "tokens.audience"),
         ("TOKENS__ACCESS_TTL", "0s", "tokens.access_ttl"),
@@ -139,6 +147,59 @@ fn bad_usage_ends_with_2_and_anything_else_with_1() {
     ];
     assert_eq!(run(&["serve"], &unreachable).status.code(), Some(1));
     assert_eq!(run(&["migrate"], &unreachable).status.code(), Some(1));
+}
+
+#[test]
+fn no_complaint_repeats_a_secret() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("doorward.toml");
+    let secret = "SUPERSECRETpw123";
+    for text in [
+        format!("[database]\nurl = \"postgres://u:{secret}@h/db\n"),
+        format!("[database]\nurl = \"postgres://u:{secret}@h/db\" oops\n"),
+        format!("database = \"postgres://u:{secret}@h/db\"\n"),
+        format!("secrets = \"{secret}\"\n"),
+        format!("[secrets]\nmaster_key = [\"{secret}\"]\n"),
+        format!("[secrets]\nmaster_key = \"{secret}\"\n"),
+        format!("[tokens]\nsecret = \"{secret}\"\nalgorithm = \"HS256\"\n"),
+    ] {
+        std::fs::write(&file, &text).unwrap();
+        let output = run(&["check-config", "--config", file.to_str().unwrap()], &[]);
+        let complaint = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{text}: {complaint}");
+        assert!(!complaint.contains(secret), "{text}: {complaint}");
+    }
+    for name in ["SECRETS__MASTER_KEY_FILE", "DATABASE__URL_FILE", "TOKENS__SECRET_FILE"] {
+        let output = check(&[(name, secret)]);
+        let complaint = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{name}: {complaint}");
+        assert!(!complaint.contains(secret), "{name}: {complaint}");
+    }
+    for table in ["DATABASE", "SECRETS"] {
+        let output = run(&["check-config"], &[(table, secret)]);
+        let complaint = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{table}: {complaint}");
+        assert!(!complaint.contains(secret), "{table}: {complaint}");
+    }
+}
+
+#[test]
+fn a_value_that_cannot_be_read_is_not_taken_for_none() {
+    use std::os::unix::ffi::OsStrExt as _;
+    let mode = std::ffi::OsStr::from_bytes(b"closed\xff");
+    let output = Command::new(binary())
+        .arg("check-config")
+        .env_clear()
+        .envs([
+            ("DOORWARD__PUBLIC_URL", "https://auth.example.com"),
+            ("DOORWARD__DATABASE__URL", "sqlite:doorward.db"),
+            ("DOORWARD__SECRETS__MASTER_KEY", MASTER_KEY),
+        ])
+        .env("DOORWARD__REGISTRATION__MODE", mode)
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(2), "{output:?}");
+    assert!(String::from_utf8(output.stderr).unwrap().contains("REGISTRATION__MODE"));
 }
 
 #[test]
@@ -466,7 +527,8 @@ fn dev_keeps_everything_in_one_private_folder() {
     use std::os::unix::fs::PermissionsExt as _;
     use std::process::Stdio;
     let folder = tempfile::tempdir().unwrap();
-    let data = folder.path().join("data");
+    // What means something in a URL means nothing in a path.
+    let data = folder.path().join("data?mode=memory%41");
     let mut child = Command::new(binary())
         .args(["dev", "--listen", "127.0.0.1:0", "--data", data.to_str().unwrap()])
         .env_clear()

@@ -58,6 +58,110 @@ async fn a_request_that_takes_too_long_is_given_up() {
 }
 
 #[test]
+fn a_client_that_takes_nothing_of_its_answers_is_cut_off() {
+    let service = Service::start(Database::Sqlite, &[("LIMITS__HEADER_TIMEOUT", "300ms")]);
+    let mut stream = TcpStream::connect(service.address).unwrap();
+    stream.set_write_timeout(Some(Duration::from_secs(10))).unwrap();
+    let requests = "GET /.well-known/jwks.json HTTP/1.1\r\nHost: x\r\n\r\n".repeat(1_000);
+    let started = Instant::now();
+    // The service stops reading once its own side is full, and then closes; writing fails with either.
+    let error = (0..10_000).find_map(|_| stream.write_all(requests.as_bytes()).err()).expect("it is held open");
+    let cut = !matches!(error.kind(), std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut);
+    assert!(cut && started.elapsed() < Duration::from_secs(8), "{error} after {:?}", started.elapsed());
+}
+
+#[test]
+fn a_request_names_one_host() {
+    let service = Service::start(Database::Sqlite, &[]);
+    for (headers, status) in
+        [("Host: x\r\n", "HTTP/1.1 200"), ("", "HTTP/1.1 400"), ("Host: x\r\nHost: y\r\n", "HTTP/1.1 400")]
+    {
+        let request = format!("GET /healthz HTTP/1.1\r\n{headers}Connection: close\r\n\r\n");
+        let (answer, _) = until_closed(connect(&service, request.as_bytes()));
+        assert!(answer.starts_with(status), "{headers:?}: {answer}");
+    }
+}
+
+#[tokio::test]
+async fn hanging_up_does_not_keep_a_session_alive() {
+    let service = Service::start(Database::Sqlite, &[("SESSIONS__REUSE_WINDOW", "0s")]);
+    let client = Client::new(&service.url());
+    let pool = sqlx::SqlitePool::connect(&service.database_url).await.unwrap();
+    client.register("ada@example.com").await.grant();
+    let (mut ended, mut hung_up) = (0, 0);
+    for round in 0..60_u64 {
+        let first = client.log_in("ada@example.com").await.grant();
+        let second = client.refresh(&first.refresh_token).await.grant();
+        let third = client.refresh(&second.refresh_token).await.grant();
+        let replay = round % 2 == 0;
+        let (path, body) = if replay {
+            ("refresh", json!({ "refresh_token": first.refresh_token }).to_string())
+        } else {
+            ("logout", json!({ "refresh_token": third.refresh_token }).to_string())
+        };
+        let stream = connect(
+            &service,
+            format!(
+                "POST /api/auth/{path} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n\
+                 Content-Length: {}\r\n\r\n{body}",
+                body.len()
+            )
+            .as_bytes(),
+        );
+        std::thread::sleep(Duration::from_micros(100 * (round % 40)));
+        drop(stream);
+        hung_up += 1;
+        // Whatever was begun is over once the next write has been answered.
+        client.log_in_with("ada@example.com", "not the password").await;
+        let id: uuid::Uuid = third.session_id.parse().unwrap();
+        let ended_at: Option<i64> =
+            sqlx::query_scalar("SELECT ended_at FROM sessions WHERE id = $1").bind(id).fetch_one(&pool).await.unwrap();
+        if ended_at.is_some() {
+            ended += 1;
+            client.me(&third.access_token).await.refused(401, "unauthenticated");
+        }
+    }
+    println!("{hung_up} hung up, {ended} sessions ended");
+    assert!(ended > 0, "every request was dropped before it did anything");
+}
+
+#[tokio::test]
+async fn ending_is_heard_while_starting() {
+    use std::process::{Command, Stdio};
+    let url = doorward_tests::postgres::url();
+    let pool = sqlx::PgPool::connect(url).await.unwrap();
+    let mut migrator = pool.begin().await.unwrap();
+    // What a node that migrates holds.
+    sqlx::query("SELECT pg_advisory_xact_lock(7237125663627506276)").execute(&mut *migrator).await.unwrap();
+    let mut child = Command::new(doorward_tests::service::binary())
+        .arg("serve")
+        .env_clear()
+        .envs([
+            ("DOORWARD__PUBLIC_URL", "http://localhost:1"),
+            ("DOORWARD__LISTEN", "127.0.0.1:0"),
+            ("DOORWARD__DATABASE__URL", url),
+            ("DOORWARD__DATABASE__SCHEMA", "never_migrated"),
+            ("DOORWARD__SECRETS__MASTER_KEY", doorward_tests::service::MASTER_KEY),
+        ])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let waiting = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted";
+    while sqlx::query_scalar::<_, i64>(waiting).fetch_one(&pool).await.unwrap() == 0 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let pid = rustix::process::Pid::from_child(&child);
+    rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+    let asked = Instant::now();
+    while child.try_wait().unwrap().is_none() {
+        assert!(asked.elapsed() < Duration::from_secs(5), "it waits for the lock");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    drop(migrator);
+}
+
+#[test]
 fn connections_above_the_limit_wait() {
     let service = Service::start(Database::Sqlite, &[("LIMITS__MAX_CONNECTIONS", "2")]);
     let first = connect(&service, b"");

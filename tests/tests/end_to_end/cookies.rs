@@ -124,6 +124,49 @@ async fn a_cookie_is_believed_from_own_pages_alone() {
 }
 
 #[tokio::test]
+async fn logging_out_ends_what_it_says() {
+    let browser = Browser::start(&[]);
+    let own = ("origin", browser.own_origin.as_str());
+    let evil = ("origin", "http://evil.example");
+    browser.register().await;
+    let bearer = async || {
+        let grant = browser.client.log_in("ada@example.com").await.grant();
+        (format!("Bearer {}", grant.access_token), grant)
+    };
+    let cookie_session = async || {
+        let answer = browser.post("/api/auth/login", &[own], true).await;
+        pair(answer.header("set-cookie").unwrap()).to_owned()
+    };
+    let works = async |cookie: &str| {
+        browser.post("/api/auth/refresh", &[own, ("cookie", cookie)], false).await.status.is_success()
+    };
+
+    // A foreign page with a bearer token ends that token's session and leaves the cookie's alone.
+    let ((authorization, grant), cookie) = (bearer().await, cookie_session().await);
+    let headers = [evil, ("authorization", &authorization), ("cookie", &cookie)];
+    let answer = browser.post("/api/auth/logout", &headers, false).await;
+    assert_eq!((answer.status.as_u16(), answer.header("set-cookie")), (204, None));
+    browser.client.me(&grant.access_token).await.refused(401, "unauthenticated");
+    assert!(works(&cookie).await);
+
+    // An own page with both ends both.
+    let ((authorization, grant), cookie) = (bearer().await, cookie_session().await);
+    let headers = [own, ("authorization", &authorization), ("cookie", &cookie)];
+    let answer = browser.post("/api/auth/logout", &headers, false).await;
+    assert!(answer.header("set-cookie").unwrap().contains("Max-Age=0"));
+    browser.client.me(&grant.access_token).await.refused(401, "unauthenticated");
+    assert!(!works(&cookie).await);
+
+    // A stale access token does not keep an own page from logging out.
+    let cookie = cookie_session().await;
+    let headers = [own, ("authorization", "Bearer x.y.z"), ("cookie", &cookie)];
+    assert_eq!(browser.post("/api/auth/logout", &headers, false).await.status.as_u16(), 204);
+    assert!(!works(&cookie).await);
+    let headers = [own, ("authorization", "Bearer x.y.z")];
+    browser.post("/api/auth/logout", &headers, false).await.refused(401, "unauthenticated");
+}
+
+#[tokio::test]
 async fn only_named_origins_may_read_answers() {
     let browser = Browser::start(&[("CORS__ORIGINS", "https://app.example.com,https://other.example.com")]);
     let preflight = async |origin: &str| {

@@ -69,7 +69,7 @@ async fn survives(database: Database) {
         let client = Client::new(&service.url());
         let workers: Vec<_> = (0..6).map(|worker| tokio::spawn(load(client.clone(), round, worker))).collect();
         // Anything from before the first answer to well under way, the same in every run.
-        tokio::time::sleep(Duration::from_millis(15 + (round as u64 * 37) % 160)).await;
+        tokio::time::sleep(Duration::from_millis(20 + (round as u64 * 97) % 400)).await;
         service.kill();
         let mut addresses = Vec::new();
         for worker in workers {

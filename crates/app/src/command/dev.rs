@@ -37,9 +37,11 @@ impl Dev {
                 .with_context(|| format!("cannot make the folder {}", self.data.display()))?;
             let master_key = doorward::master_key_from_file(&self.data.join("master.key"))?;
             let database = self.data.join("doorward.db");
-            let database_url = SecretString::from(format!("sqlite:{}", database.display()));
+            // A path may hold what means something else in a URL.
+            let path = database.display().to_string().replace('%', "%25").replace('?', "%3F");
+            let database_url = SecretString::from(format!("sqlite:{path}"));
             let listen = listener.local_addr()?;
-            let (settings, server) = load_dev(super::environment(), listen, database_url, master_key)?;
+            let (settings, server) = load_dev(super::environment()?, listen, database_url, master_key)?;
             logging::start(&server.log)?;
             run_on(listener, settings, server, |url| super::say(&format!("Doorward answers at {url}"))).await
         })

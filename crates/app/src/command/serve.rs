@@ -10,7 +10,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use super::logging;
 
 pub(super) fn run(file: Option<&Path>) -> anyhow::Result<()> {
-    let (settings, server) = load_serve(file, super::environment())?;
+    let (settings, server) = load_serve(file, super::environment()?)?;
     logging::start(&server.log)?;
     runtime()?.block_on(async {
         let listener =
@@ -31,10 +31,15 @@ pub(super) async fn run_on(
     answering: impl FnOnce(&str),
 ) -> anyhow::Result<()> {
     raise_descriptor_limit();
-    let end = end_signal()?;
+    let mut end = std::pin::pin!(end_signal()?);
     let url = settings.public_url.as_str().trim_end_matches('/').to_owned();
     let mode = settings.registration;
-    let doorward = Doorward::start(settings).await?;
+    // Starting may wait for a database or for another node's migration; whoever asks to end need not.
+    let doorward = tokio::select! {
+        biased;
+        () = &mut end => return Ok(()),
+        started = Doorward::start(settings) => started?,
+    };
     match mode {
         RegistrationMode::Open => {
             tracing::warn!("registration.mode is open: registering tells whether an address has an account");

@@ -15,6 +15,7 @@ use doorward_auth::token::SharedSecret;
 use doorward_auth::{MasterKey, RegistrationMode};
 use doorward_domain::{KeyAlgorithm, PasswordPolicy, SessionPolicy};
 use doorward_http::{HttpLimits, Origin, OriginList, TrustedProxies};
+use doorward_persistence::OpenError;
 use secrecy::{ExposeSecret, SecretString};
 use thiserror::Error;
 use tracing_subscriber::filter::{LevelFilter, Targets};
@@ -22,6 +23,7 @@ use url::{Host, Url};
 
 use super::raw::{List, Raw};
 use super::{ConnectionLimits, LogFormat, LogSettings, ServerSettings, Settings};
+use crate::StartError;
 
 /// What is wrong with a configuration, all of it.
 #[derive(Debug, Error)]
@@ -122,12 +124,35 @@ fn read(file: Option<&Path>, environment: impl IntoIterator<Item = (String, Stri
     let config = builder
         .add_source(environment)
         .build()
-        .map_err(|error| unreadable("--config", format!("cannot be read: {error}")))?;
+        .map_err(|error| unreadable("--config", format!("is not valid TOML{}", place(&error.to_string()))))?;
     serde_path_to_error::deserialize(config).map_err(|error| {
         let path = error.path().to_string();
         let option = if path == "." { "configuration".to_owned() } else { path };
-        unreadable(&option, error.into_inner().to_string())
+        unreadable(&option, expectation(&error.into_inner().to_string()))
     })
+}
+
+/// Where a TOML error is. Its message goes on with the line itself, which may hold a secret.
+fn place(message: &str) -> String {
+    let place = message.split_once(" at line ").and_then(|(_, rest)| rest.lines().next());
+    place.map_or(String::new(), |place| format!(", at line {}", place.trim_end_matches(':')))
+}
+
+/// What an option takes, from the message of a deserializer, without the value that it got instead.
+fn expectation(message: &str) -> String {
+    match message.split_once(", expected ") {
+        Some(_) if message.starts_with("unknown field") => message.lines().next().unwrap_or_default().to_owned(),
+        Some((_, expected)) => {
+            let expected = expected.lines().next().unwrap_or_default();
+            let expected = expected.split(" for key ").next().unwrap_or_default();
+            if expected.starts_with("struct") {
+                "must be a table of options".to_owned()
+            } else {
+                format!("must be {expected}")
+            }
+        }
+        None => "has a value of another kind than it takes".to_owned(),
+    }
 }
 
 /// Reads everything that has a default.
@@ -145,7 +170,7 @@ fn finish(
 
     let database = &mut settings.database;
     database.max_connections =
-        check.or("database.max_connections", raw.database.max_connections, at_least_one, database.max_connections);
+        check.or("database.max_connections", raw.database.max_connections, parse_connections, database.max_connections);
     database.schema = check.or("database.schema", raw.database.schema, |text| text.parse(), database.schema.clone());
     database.migrate = raw.database.migrate.unwrap_or(database.migrate);
 
@@ -156,7 +181,7 @@ fn finish(
     settings.argon2 = check.argon2(&raw.password.argon2, settings.argon2);
     let workers = check.or("hashing.workers", raw.hashing.workers, parse_workers, settings.hashing.workers);
     settings.hashing = PoolSize::with_workers(workers);
-    settings.hashing.queue = raw.hashing.queue.unwrap_or(settings.hashing.queue);
+    settings.hashing.queue = check.or("hashing.queue", raw.hashing.queue, parse_queue, settings.hashing.queue);
 
     let tokens = &mut settings.tokens;
     tokens.algorithm = check.or("tokens.algorithm", raw.tokens.algorithm, |text| text.parse(), KeyAlgorithm::default());
@@ -256,7 +281,8 @@ impl Check {
             (None, Some(path)) => match fs::read_to_string(path).map(SecretString::from) {
                 Ok(text) => Some(SecretString::from(text.expose_secret().trim_end_matches(['\r', '\n']).to_owned())),
                 Err(error) => {
-                    self.note(&format!("{option}_file"), format!("{} cannot be read: {error}", path.display()));
+                    // Not the path: somebody may have given the secret in its place.
+                    self.note(&format!("{option}_file"), format!("names a file that cannot be read: {}", error.kind()));
                     None
                 }
             },
@@ -303,11 +329,11 @@ fn parse_public_url(text: &str) -> Result<Url, &'static str> {
 }
 
 fn parse_database_url(text: SecretString) -> Result<SecretString, &'static str> {
-    let known = ["sqlite:", "postgres:", "postgresql:"];
-    if known.iter().any(|scheme| text.expose_secret().starts_with(scheme)) {
-        Ok(text)
-    } else {
-        Err("must begin with sqlite: or postgres:")
+    match crate::doorward::check_database_url(text.expose_secret()) {
+        Ok(()) => Ok(text),
+        Err(StartError::DatabaseUrl) => Err("must begin with sqlite: or postgres:"),
+        Err(StartError::Database(OpenError::NotAFile)) => Err("must name a file for SQLite"),
+        Err(_) => Err("must be a URL that SQLite or PostgreSQL understands"),
     }
 }
 
@@ -341,6 +367,14 @@ fn parse_min_length(length: usize) -> Result<usize, String> {
 
 fn parse_workers(workers: usize) -> Result<usize, &'static str> {
     if (1..=256).contains(&workers) { Ok(workers) } else { Err("must be between 1 and 256") }
+}
+
+fn parse_queue(places: usize) -> Result<usize, &'static str> {
+    if places <= 100_000 { Ok(places) } else { Err("must be at most 100000") }
+}
+
+fn parse_connections(connections: u32) -> Result<u32, &'static str> {
+    if (1..=1_000).contains(&connections) { Ok(connections) } else { Err("must be between 1 and 1000") }
 }
 
 fn at_least_one<N: PartialOrd + From<u8>>(number: N) -> Result<N, &'static str> {

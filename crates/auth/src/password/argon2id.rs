@@ -179,7 +179,9 @@ impl Memory {
         fresh_salt: [u8; SALT_LENGTH],
     ) -> Result<Verification, HashingError> {
         let (right, current) = if legacy::is_bcrypt(hash) {
-            (legacy::verify_bcrypt(password, hash)?, false)
+            // Of a longer password bcrypt has seen a part, and an upgrade would make whatever was typed behind it
+            // the password.
+            (legacy::verify_bcrypt(password, hash)?, password.expose().len() > legacy::BCRYPT_BYTES)
         } else {
             let parsed = PasswordHash::new(hash.as_str()).map_err(|_| HashingError::Unreadable)?;
             if parsed.algorithm.as_str().starts_with("argon2") {
@@ -333,6 +335,13 @@ mod tests {
             assert!(new.as_str().starts_with("$argon2id$"));
             assert_eq!(verify(hash, "Correct horse battery staple").await, Ok(Verification::Wrong), "{hash}");
         }
+    }
+
+    #[pollster::test]
+    async fn a_password_that_bcrypt_has_seen_in_part_is_not_upgraded() {
+        let long = "x".repeat(80);
+        let hash = bcrypt::hash_with_salt(&long, 4, [7; 16]).unwrap().to_string();
+        assert_eq!(verify(&hash, &long).await, Ok(Verification::Right { upgraded: None }));
     }
 
     #[pollster::test]

@@ -5,6 +5,8 @@ use subtle::ConstantTimeEq;
 
 use super::HashingError;
 
+/// How much of a password bcrypt looks at.
+pub(super) const BCRYPT_BYTES: usize = 72;
 /// The dearest bcrypt that is verified, about four seconds of one core.
 const MOST_BCRYPT_COST: u32 = 16;
 /// The most memory, 128 * r * 2^ln bytes, that scrypt may ask for.
@@ -23,7 +25,7 @@ pub(super) fn verify_bcrypt(password: &Password, hash: &PasswordHashString) -> R
     if !text.is_ascii() || text.len() != 60 || cost.is_none_or(|cost| cost > MOST_BCRYPT_COST) {
         return Err(HashingError::Unreadable);
     }
-    // Cuts the password at 72 bytes, as the system that made the hash did; the upgraded hash does not.
+    // Cuts the password at 72 bytes, as the system that made the hash did.
     bcrypt::verify(password.expose().as_bytes(), text).map_err(|_| HashingError::Unreadable)
 }
 

@@ -138,7 +138,7 @@ impl<Scratch: Default> Shared<Scratch> {
     fn enqueue(&self, job: Box<dyn Job<Scratch>>) -> Result<(), HashingError> {
         let mut queue = self.lock();
         // A worker that waits will take its job at once, so its place is not one in the queue.
-        let room = self.size.queue + queue.idle_workers;
+        let room = self.size.queue.saturating_add(queue.idle_workers);
         if queue.waiting.len() >= room {
             queue.waiting.retain(|job| !job.is_abandoned());
         }

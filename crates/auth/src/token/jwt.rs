@@ -158,9 +158,13 @@ impl JwtVerifier {
     fn check(&self, claims: WireClaims, now: Timestamp) -> Result<AccessClaims, TokenRefused> {
         let skew = i64::try_from(CLOCK_SKEW.as_secs()).unwrap_or(0);
         let now = now.unix_seconds();
+        // No token lasts longer than tokens do now, whatever it says: ended sessions are remembered for just as
+        // long, and a shorter lifetime in the configuration would bring them back otherwise.
+        let lifetime = i64::try_from(self.settings.lifetime.as_secs()).unwrap_or(i64::MAX);
+        let ends = claims.exp.min(claims.iat.saturating_add(lifetime));
         let valid = claims.iss == self.settings.issuer
             && claims.aud == self.settings.audience
-            && claims.exp.saturating_add(skew) > now
+            && ends.saturating_add(skew) > now
             && claims.iat.saturating_sub(skew) <= now
             && claims.nbf.saturating_sub(skew) <= now;
         if !valid {

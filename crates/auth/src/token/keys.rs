@@ -55,6 +55,8 @@ pub enum InvalidSharedSecret {
 impl SharedSecret {
     /// The least length, in bytes.
     pub const LEAST_LENGTH: usize = 32;
+    /// What stands in secrets that were copied from an example.
+    const PLACEHOLDER_WORDS: &[&str] = &["secret", "change", "password", "example", "placeholder", "your-", "your_"];
     /// A random text of 32 characters has fewer distinct ones less than once in a million secrets, whatever its
     /// alphabet down to hexadecimal.
     const LEAST_DISTINCT_BYTES: usize = 10;
@@ -72,7 +74,9 @@ impl SharedSecret {
         let mut distinct = zeroize::Zeroizing::new(bytes.to_vec());
         distinct.sort_unstable();
         distinct.dedup();
-        if distinct.len() < Self::LEAST_DISTINCT_BYTES {
+        let words = zeroize::Zeroizing::new(text.expose_secret().to_ascii_lowercase());
+        let is_prose = Self::PLACEHOLDER_WORDS.iter().any(|word| words.contains(word));
+        if is_prose || distinct.len() < Self::LEAST_DISTINCT_BYTES {
             return Err(InvalidSharedSecret::Placeholder);
         }
         Ok(Self(SecretSlice::from(bytes.to_vec())))

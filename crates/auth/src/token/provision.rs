@@ -140,7 +140,7 @@ mod tests {
     }
 
     fn shared_secret() -> SharedSecret {
-        SharedSecret::parse(&SecretString::from("a shared secret of more than 32 bytes".to_owned())).unwrap()
+        SharedSecret::parse(&SecretString::from("a shared text of more than thirty-two bytes".to_owned())).unwrap()
     }
 
     #[pollster::test]

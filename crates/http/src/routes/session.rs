@@ -7,7 +7,7 @@ use axum::extract::State;
 use axum::http::header::SET_COOKIE;
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
-use doorward_auth::{Auth, Login, Logout, Register, Registration, RotateRefresh, SessionGrant};
+use doorward_auth::{Auth, Login, Logout, LogoutError, Register, Registration, RotateRefresh, SessionGrant};
 use doorward_domain::{DisplayName, EmailAddress, Password};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
@@ -166,20 +166,34 @@ pub(super) async fn logout(
     headers: HeaderMap,
     Body(body): Body<RefreshTokenBody>,
 ) -> Result<Response, Problem> {
-    let in_cookie = cookie::refresh_token(&headers, &config);
-    let request = if let Some(token) = bearer_token(&headers)? {
-        Logout::AccessToken(token)
-    } else if let Some(token) = body.refresh_token {
-        Logout::RefreshToken(token)
-    } else if let Some(token) = in_cookie.clone() {
-        origin::check(&headers, &config)?;
-        Logout::RefreshToken(token)
-    } else {
-        return Err(Problem::unauthenticated(false));
-    };
-    auth.logout(request, &client).await?;
+    let bearer = bearer_token(&headers)?.map(Logout::AccessToken);
+    let mut requests: Vec<Logout> = bearer.into_iter().chain(body.refresh_token.map(Logout::RefreshToken)).collect();
+    // The cookie counts, and is taken back, only for own pages; elsewhere it is as if it had not come.
+    let mut by_cookie = false;
+    if let Some(token) = cookie::refresh_token(&headers, &config) {
+        match origin::check(&headers, &config) {
+            Ok(()) => {
+                requests.push(Logout::RefreshToken(token));
+                by_cookie = true;
+            }
+            Err(problem) if requests.is_empty() => return Err(problem),
+            Err(_) => {}
+        }
+    }
+    // Every session that the request proves to be its own ends; a stale access token does not keep the cookie's
+    // session alive.
+    let mut outcome = Err(Problem::unauthenticated(false));
+    for request in requests {
+        match auth.logout(request, &client).await {
+            Ok(()) => outcome = Ok(()),
+            Err(LogoutError::Unauthenticated(error)) if outcome.is_err() => outcome = Err(error.into()),
+            Err(LogoutError::Unauthenticated(_)) => {}
+            Err(error @ LogoutError::Fault(_)) => return Err(error.into()),
+        }
+    }
+    outcome?;
     let mut response = StatusCode::NO_CONTENT.into_response();
-    if in_cookie.is_some() {
+    if by_cookie {
         set_cookie(&mut response, cookie::take_back(&config));
     }
     Ok(response)

@@ -29,7 +29,7 @@ fn settings() -> TokenSettings {
 /// A real key; another one for each seed.
 fn signing_key(algorithm: KeyAlgorithm, seed: u64) -> SigningKey {
     if algorithm == KeyAlgorithm::Hs256 {
-        let text = format!("a shared secret of more than 32 bytes, number {seed}");
+        let text = format!("a shared text of more than thirty-two bytes, number {seed}");
         return SigningKey::from_shared_secret(&SharedSecret::parse(&SecretString::from(text)).unwrap()).unwrap();
     }
     let der = private_key(algorithm, &CountingEntropy::starting_at(seed)).unwrap();
@@ -633,4 +633,15 @@ fn public_forms(keys: &KeySet) -> Vec<Vec<u8>> {
     let texts = [pem.clone() + "\n", pem.replace('\n', "\r\n"), pem, jwk.to_string(), keys.jwks.clone()];
     let encoded = [STANDARD.encode(&der), URL_SAFE_NO_PAD.encode(&raw)];
     [raw, der].into_iter().chain(texts.into_iter().chain(encoded).map(String::into_bytes)).collect()
+}
+
+#[test]
+fn a_shorter_lifetime_shortens_tokens_that_are_out_already() {
+    let keys = key_set(KeyAlgorithm::EdDsa, 1);
+    let token = issuer(&keys).issue(&session(), &user(), NOW).unwrap();
+    let shorter = TokenSettings { lifetime: Duration::from_secs(60), ..settings() };
+    let verifier = JwtVerifier::new(Arc::clone(&keys), shorter);
+    let verify = |seconds| verifier.verify(token.text.expose_secret(), NOW.plus(Duration::from_secs(seconds)));
+    assert!(verify(60 + 29).is_ok());
+    assert_eq!(verify(60 + 31), Err(TokenRefused));
 }
