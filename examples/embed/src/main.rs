@@ -1,5 +1,7 @@
 //! An axum service with a route and a table of its own, and Doorward inside.
 
+use std::net::SocketAddr;
+
 use axum::extract::{FromRef, State};
 use axum::{Router, routing::post};
 use doorward::{Auth, CurrentUser, Doorward, RegistrationMode};
@@ -21,7 +23,7 @@ async fn add_note(user: CurrentUser, State(notes): State<SqlitePool>, text: Stri
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let doorward = Doorward::builder("http://localhost:3000/auth", "sqlite:embed-users.db")
         .master_key_file("embed.key")
-        .registration(RegistrationMode::Open)
+        .registration(RegistrationMode::Open) // the default asks for a verified address, and no mail is sent yet
         .start()
         .await?;
     let notes = SqlitePool::connect("sqlite:embed-notes.db?mode=rwc").await?;
@@ -31,6 +33,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let router = Router::new().route("/notes", post(add_note)).with_state(app).nest("/auth", doorward.routes());
     tokio::spawn(doorward.background());
     let listen = std::env::var("LISTEN").unwrap_or("127.0.0.1:3000".to_owned());
-    axum::serve(tokio::net::TcpListener::bind(listen).await?, router).await?;
+    let service = router.into_make_service_with_connect_info::<SocketAddr>(); // tells Doorward who asks
+    axum::serve(tokio::net::TcpListener::bind(listen).await?, service).await?;
     Ok(())
 }

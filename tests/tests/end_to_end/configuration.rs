@@ -104,6 +104,8 @@ fn what_is_missing_unknown_or_unsafe_stops_the_start_by_name() {
         ("CORS__ORIGINS", "*", "cors.origins"),
         ("LOG__FORMAT", "xml", "log.format"),
         ("LOG__LEVEL", "=,=", "log.level"),
+        ("LOG__LEVEL", "warning", "log.level"),
+        ("LOG__LEVEL", "info,doorward_http=loud", "log.level"),
         ("NONSENSE", "1", "nonsense"),
         ("DATABASE__URI", "sqlite:x", "uri"),
         ("PASSWORD__ARGON2__MEMORY", "1", "memory"),

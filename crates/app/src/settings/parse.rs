@@ -274,7 +274,7 @@ impl Check {
     fn secret(&mut self, option: &str, given: Option<SecretString>, file: Option<&Path>) -> Option<SecretString> {
         match (given, file) {
             (Some(_), Some(_)) => {
-                self.note(option, "is given twice, by itself and by its file");
+                self.note(option, "is given twice, by itself and by its file (one may be in the configuration and one in the environment)");
                 None
             }
             (given, None) => given,
@@ -419,9 +419,14 @@ fn parse_log_format(text: String) -> Result<LogFormat, &'static str> {
 }
 
 fn parse_log_level(text: String) -> Result<Targets, &'static str> {
-    // An empty filter would be read as one that lets nothing through.
-    match text.parse() {
-        Ok(targets) if !text.trim().is_empty() => Ok(targets),
-        _ => Err("must be error, warn, info, debug, trace, or a filter of these by module"),
-    }
+    // A word that is no level would be read as the name of a module, and everything else be silenced.
+    let is_level = |word: &str| word.trim().parse::<LevelFilter>().is_ok();
+    let sound = text.split(',').all(|part| match part.rsplit_once('=') {
+        Some((module, level)) => !module.trim().is_empty() && is_level(level),
+        None => is_level(part),
+    });
+    text.parse()
+        .ok()
+        .filter(|_| sound)
+        .ok_or("must be error, warn, info, debug, trace, or a filter of these by module, such as info,sqlx=warn")
 }
