@@ -69,7 +69,10 @@ impl SqliteStore {
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Full)
             .foreign_keys(true)
-            .busy_timeout(PATIENCE);
+            .busy_timeout(PATIENCE)
+            // With SQLite's own 2 MiB each, ten connections would hold more than the rest of the service; the system
+            // caches the file anyway.
+            .pragma("cache_size", "-256");
         let writer = SqlitePoolOptions::new()
             .max_connections(1)
             .acquire_timeout(PATIENCE)
@@ -83,11 +86,7 @@ impl SqliteStore {
             .max_connections(max_readers.max(1))
             .acquire_timeout(PATIENCE)
             .test_before_acquire(false)
-            .connect_lazy_with(
-                // Ten readers with SQLite's own 2 MiB each would hold more than the rest of an idle service; the
-                // system caches the file anyway.
-                options.create_if_missing(false).read_only(true).pragma("cache_size", "-256"),
-            );
+            .connect_lazy_with(options.create_if_missing(false).read_only(true));
         Ok(Self { writer, readers })
     }
 

@@ -1,12 +1,12 @@
 //! Logins a second, against bare argon2 with the same parameters, reused memory and as many threads.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use argon2::{Algorithm, Argon2, Block, Params, Version};
 use doorward_tests::{Client, Database, Service};
 
-use super::{SPAN, figure, runtime};
+use super::{SPAN, closed_loop, figure, runtime};
 
 pub(crate) fn run() {
     let threads = std::thread::available_parallelism().unwrap().get();
@@ -50,26 +50,10 @@ pub(crate) fn bare_hashes(threads: usize) -> f64 {
 }
 
 fn logins(client: &Client, at_once: usize) -> f64 {
-    runtime().block_on(async {
-        let started = Instant::now();
-        let end = started + SPAN;
-        let workers: Vec<_> = (0..at_once)
-            .map(|_| {
-                let client = client.clone();
-                tokio::spawn(async move {
-                    let mut done = 0_usize;
-                    while Instant::now() < end {
-                        client.log_in("ada@example.com").await.grant();
-                        done += 1;
-                    }
-                    done
-                })
-            })
-            .collect();
-        let mut done = 0;
-        for worker in workers {
-            done += worker.await.unwrap();
-        }
-        done as f64 / started.elapsed().max(Duration::from_millis(1)).as_secs_f64()
-    })
+    runtime().block_on(closed_loop(vec![client.clone(); at_once], log_in)).1
+}
+
+pub(crate) async fn log_in(client: Client) -> Client {
+    client.log_in("ada@example.com").await.grant();
+    client
 }

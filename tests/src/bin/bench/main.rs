@@ -21,7 +21,8 @@ mod start;
 mod timing;
 mod tokens;
 
-use std::time::Duration;
+use std::future::Future;
+use std::time::{Duration, Instant};
 
 /// How long each measurement lasts.
 const SPAN: Duration = Duration::from_secs(5);
@@ -54,6 +55,39 @@ fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap()
 }
 
+/// Takes steps from each state at once, one after the other, for [`SPAN`]; returns the states and the steps a second.
+async fn closed_loop<State, Step>(
+    states: Vec<State>,
+    step: impl Fn(State) -> Step + Clone + Send + 'static,
+) -> (Vec<State>, f64)
+where
+    State: Send + 'static,
+    Step: Future<Output = State> + Send,
+{
+    let started = Instant::now();
+    let walks: Vec<_> = states
+        .into_iter()
+        .map(|mut state| {
+            let step = step.clone();
+            tokio::spawn(async move {
+                let mut steps = 0_u32;
+                while started.elapsed() < SPAN {
+                    state = step(state).await;
+                    steps += 1;
+                }
+                (state, steps)
+            })
+        })
+        .collect();
+    let (mut states, mut steps) = (Vec::new(), 0);
+    for walk in walks {
+        let (state, count) = walk.await.unwrap();
+        states.push(state);
+        steps += count;
+    }
+    (states, f64::from(steps) / started.elapsed().as_secs_f64())
+}
+
 /// Prints a figure next to what it has to be.
 fn figure(what: &str, value: f64, unit: &str, goal: &str) {
     println!("{what}: {value:.2}{unit} (goal: {goal})");
@@ -65,12 +99,10 @@ fn quantile(samples: &mut [Duration], share: f64) -> Duration {
     samples[((samples.len() - 1) as f64 * share) as usize]
 }
 
-/// Resident memory of a process, in MiB: all of it, and the part that is not a mapped file.
-fn resident_mib(pid: u32) -> (f64, f64) {
+/// What the system says of a process's memory, in MiB: `VmRSS` is resident now, `VmHWM` was so at most, `RssAnon` is the
+/// part of the first that is not a mapped file.
+fn memory_mib(pid: u32, field: &str) -> f64 {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
-    let field = |name: &str| {
-        let line = status.lines().find(|line| line.starts_with(name)).unwrap();
-        line.split_whitespace().nth(1).unwrap().parse::<f64>().unwrap() / 1024.0
-    };
-    (field("VmRSS:"), field("RssAnon:"))
+    let line = status.lines().find(|line| line.starts_with(field)).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse::<f64>().unwrap() / 1024.0
 }

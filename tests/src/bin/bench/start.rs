@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use doorward_tests::{Database, Service};
 
-use super::{figure, quantile, resident_mib};
+use super::{figure, quantile, memory_mib};
 
 pub(crate) fn run() {
     for database in Database::BOTH {
@@ -24,7 +24,7 @@ pub(crate) fn run() {
         let middle = quantile(&mut times, 0.5).as_secs_f64() * 1000.0;
         figure(&format!("{database:?}: start to first answer"), middle, " ms", "under 30 ms");
         std::thread::sleep(Duration::from_millis(300));
-        let (all, own) = resident_mib(service.pid());
+        let (all, own) = (memory_mib(service.pid(), "VmRSS"), memory_mib(service.pid(), "RssAnon"));
         figure(&format!("{database:?}: idle resident memory"), all, " MiB", "under 12 MiB");
         figure(&format!("{database:?}: of which not mapped from the binary"), own, " MiB", "-");
     }
