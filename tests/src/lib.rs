@@ -20,11 +20,13 @@
 )]
 
 pub mod client;
+pub mod dev;
 pub mod in_process;
 pub mod postgres;
 pub mod service;
 
 pub use client::{Answer, Client, Grant};
+pub use dev::Dev;
 pub use service::{Database, Service};
 
 /// How many rounds a test that repeats itself does. `DOORWARD_ROUNDS` raises it for a long run.

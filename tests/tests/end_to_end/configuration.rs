@@ -6,7 +6,7 @@ use std::process::{Command, Output};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use doorward_tests::service::{MASTER_KEY, binary};
-use doorward_tests::{Client, Database, PASSWORD, Service};
+use doorward_tests::{Client, Database, Dev, PASSWORD, Service};
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -525,26 +525,15 @@ async fn log_options_decide_form_and_amount() {
 
 #[test]
 fn dev_keeps_everything_in_one_private_folder() {
-    use std::io::{BufRead as _, BufReader};
     use std::os::unix::fs::PermissionsExt as _;
-    use std::process::Stdio;
     let folder = tempfile::tempdir().unwrap();
     // What means something in a URL means nothing in a path.
     let data = folder.path().join("data?mode=memory%41");
-    let mut child = Command::new(binary())
-        .args(["dev", "--listen", "127.0.0.1:0", "--data", data.to_str().unwrap()])
-        .env_clear()
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    let mut line = String::new();
-    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-    let port = line.trim_end().rsplit(':').next().unwrap().parse::<u16>().unwrap();
-    assert_eq!(line, format!("Doorward answers at http://localhost:{port}\n"));
+    let dev = Dev::start(&data);
+    let port = dev.url.rsplit(':').next().unwrap().parse::<u16>().unwrap();
+    assert_eq!(dev.url, format!("http://localhost:{port}"));
     assert!(TcpStream::connect(("127.0.0.1", port)).is_ok());
-    child.kill().unwrap();
-    child.wait().unwrap();
+    drop(dev);
     let mode = |path: &std::path::Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
     assert_eq!(mode(&data), 0o700);
     assert_eq!(mode(&data.join("master.key")), 0o600);

@@ -1,9 +1,8 @@
 //! The README's transcript works as printed.
 
-use std::io::{BufRead as _, BufReader};
-use std::process::{Command, Stdio};
+use std::process::Command;
 
-use doorward_tests::service::binary;
+use doorward_tests::Dev;
 
 const README: &str = include_str!("../../../README.md");
 
@@ -18,22 +17,11 @@ fn block_after(heading: &str) -> String {
 fn the_readmes_transcript_works_as_printed() {
     let transcript = block_after("## Start it");
     let folder = tempfile::tempdir().unwrap();
-    let mut service = Command::new(binary())
-        .args(["dev", "--listen", "127.0.0.1:0", "--data", folder.path().to_str().unwrap()])
-        .env_clear()
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    let mut line = String::new();
-    BufReader::new(service.stdout.take().unwrap()).read_line(&mut line).unwrap();
-    let url = line.trim_end().strip_prefix("Doorward answers at ").unwrap();
+    let dev = Dev::start(folder.path());
 
     // On the port that this run has, and otherwise to the letter.
-    let script = transcript.replace("http://localhost:8080", url);
+    let script = transcript.replace("http://localhost:8080", &dev.url);
     let output = Command::new("bash").args(["-c", &script]).output().unwrap();
-    service.kill().unwrap();
-    service.wait().unwrap();
     let expected: Vec<&str> = transcript.lines().filter_map(|line| line.strip_prefix("# -> ")).collect();
     let printed = String::from_utf8(output.stdout).unwrap();
     let printed: Vec<&str> = printed.lines().filter(|line| !line.is_empty()).collect();

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use doorward_tests::{Database, Service};
 
-use super::{figure, quantile, memory_mib};
+use super::{figure, memory_mib, quantile};
 
 pub(crate) fn run() {
     for database in Database::BOTH {

@@ -1,0 +1,153 @@
+//! Sessions, and how they end.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use doorward_domain::{Client, EndReason, RefreshTokenRecord, Session, SessionId, Store, StoreError, UserAgent};
+
+use super::{
+    CROWD, NOW, Outcome, Surroundings, after, count_true, crowd, hash, must, session, stored_session, stored_user, user,
+};
+
+/// Every field of a session comes back as it was written.
+pub async fn a_session_survives_the_round_trip(store: Arc<dyn Store>) -> Outcome {
+    let user = stored_user(&*store).await?;
+    let mut session = session(&user)?;
+    session.client = Client {
+        ip: "2001:db8::7".parse().ok(),
+        user_agent: Some(UserAgent::sanitized("agent \"7\"; '--")),
+        request_id: None,
+    };
+    let mut unit = store.write().await?;
+    unit.sessions().insert(&session, &hash(7)).await?;
+    unit.sessions().touch(session.id, after(4), after(14)).await?;
+    unit.commit().await?;
+    let expected = Session { last_seen_at: after(4), idle_expires_at: after(14), ..session.clone() };
+    let mut unit = store.write().await?;
+    must!(unit.sessions().find(session.id).await?.as_ref() == Some(&expected), "the session came back changed");
+    must!(unit.sessions().hold(session.id).await?.as_ref() == Some(&expected), "the held session is another");
+    let first = unit.sessions().find_refresh(session.id, 0).await?;
+    let expected = RefreshTokenRecord { generation: 0, hash: hash(7), used_at: None };
+    must!(first == Some(expected), "the first refresh token is {first:?}");
+    let nothing = SessionId::new(&Surroundings, &Surroundings)?;
+    must!(unit.sessions().find(nothing).await?.is_none(), "an unknown session was found");
+    must!(unit.sessions().hold(nothing).await?.is_none(), "an unknown session was held");
+    Ok(())
+}
+
+/// A session of nobody is a conflict.
+pub async fn a_session_needs_its_user(store: Arc<dyn Store>) -> Outcome {
+    let orphan = session(&user()?)?;
+    let mut unit = store.write().await?;
+    let outcome = unit.sessions().insert(&orphan, &hash(0)).await;
+    must!(matches!(outcome, Err(StoreError::Conflict { .. })), "a session of nobody gave {outcome:?}");
+    Ok(())
+}
+
+/// Ending a session happens once, and the session stays to be asked about.
+pub async fn a_session_ends_once(store: Arc<dyn Store>) -> Outcome {
+    let user = stored_user(&*store).await?;
+    let session = stored_session(&*store, &user).await?;
+    let (writer, id) = (Arc::clone(&store), session.id);
+    let ended = crowd(move |_| {
+        let store = Arc::clone(&writer);
+        async move {
+            let mut unit = store.write().await?;
+            let happened = unit.sessions().end(id, EndReason::LoggedOut, after(1)).await?;
+            unit.commit().await?;
+            Ok(happened)
+        }
+    })
+    .await?;
+    must!(count_true(&ended) == 1, "the session ended {} times", count_true(&ended));
+    let found = store.read().await?.sessions().find(id).await?;
+    must!(found.is_some_and(|session| session.ended_at == Some(after(1))), "the end was not noted");
+    Ok(())
+}
+
+/// Ending all sessions of a user ends those that have not ended, names them, and touches nobody else's.
+pub async fn all_sessions_of_one_user_end(store: Arc<dyn Store>) -> Outcome {
+    let (user, stranger) = (stored_user(&*store).await?, stored_user(&*store).await?);
+    let mut expected = Vec::new();
+    for _ in 0..3 {
+        expected.push(stored_session(&*store, &user).await?.id);
+    }
+    let ended_before = stored_session(&*store, &user).await?.id;
+    let strangers = stored_session(&*store, &stranger).await?.id;
+    let mut unit = store.write().await?;
+    unit.sessions().end(ended_before, EndReason::Replayed, NOW).await?;
+    let mut ended = unit.sessions().end_all(user.id, EndReason::LoggedOutEverywhere, after(1)).await?;
+    unit.commit().await?;
+    ended.sort_unstable();
+    expected.sort_unstable();
+    must!(ended == expected, "{ended:?} were named, {expected:?} had to be");
+    let mut unit = store.read().await?;
+    for id in ended {
+        let found = unit.sessions().find(id).await?;
+        must!(found.is_some_and(|session| session.ended_at == Some(after(1))), "a named session did not end");
+    }
+    let found = unit.sessions().find(strangers).await?;
+    must!(found.is_some_and(|session| session.ended_at.is_none()), "a stranger's session ended");
+    Ok(())
+}
+
+/// Sessions that ended at or after a moment are named, others are not.
+pub async fn ended_sessions_are_named_since_a_moment(store: Arc<dyn Store>) -> Outcome {
+    let user = stored_user(&*store).await?;
+    let (early, late) = (stored_session(&*store, &user).await?.id, stored_session(&*store, &user).await?.id);
+    stored_session(&*store, &user).await?;
+    let mut unit = store.write().await?;
+    unit.sessions().end(early, EndReason::LoggedOut, after(1)).await?;
+    unit.sessions().end(late, EndReason::LoggedOut, after(2)).await?;
+    unit.commit().await?;
+    let named = store.read().await?.sessions().ended_since(after(2)).await?;
+    must!(named == [late], "{named:?} were named, {late:?} had to be");
+    Ok(())
+}
+
+/// Expired and ended sessions go in batches, with their tokens; live ones stay.
+pub async fn expired_sessions_are_deleted_in_batches(store: Arc<dyn Store>) -> Outcome {
+    let user = stored_user(&*store).await?;
+    let (ended, idle) = (stored_session(&*store, &user).await?.id, stored_session(&*store, &user).await?.id);
+    let live = stored_session(&*store, &user).await?.id;
+    let mut unit = store.write().await?;
+    unit.sessions().end(ended, EndReason::LoggedOut, NOW).await?;
+    unit.sessions().touch(idle, NOW, after(1)).await?;
+    unit.commit().await?;
+    let mut batches = Vec::new();
+    for _ in 0..3 {
+        let mut unit = store.write().await?;
+        batches.push(unit.sessions().delete_expired(after(2), 1).await?);
+        unit.commit().await?;
+    }
+    must!(batches == [1, 1, 0], "batches of {batches:?} were deleted");
+    let mut unit = store.read().await?;
+    for gone in [ended, idle] {
+        must!(unit.sessions().find(gone).await?.is_none(), "a session stayed");
+        must!(unit.sessions().find_refresh(gone, 0).await?.is_none(), "a refresh token outlived its session");
+    }
+    must!(unit.sessions().find(live).await?.is_some(), "a live session was deleted");
+    Ok(())
+}
+
+/// Units that hold a session read what the ones before them wrote.
+pub async fn units_that_hold_a_session_lose_no_update(store: Arc<dyn Store>) -> Outcome {
+    let user = stored_user(&*store).await?;
+    let session = stored_session(&*store, &user).await?;
+    let (writer, id) = (Arc::clone(&store), session.id);
+    crowd(move |_| {
+        let store = Arc::clone(&writer);
+        async move {
+            let mut unit = store.write().await?;
+            if let Some(session) = unit.sessions().hold(id).await? {
+                let next = session.last_seen_at.plus(Duration::from_secs(1));
+                unit.sessions().touch(id, next, session.idle_expires_at).await?;
+            }
+            unit.commit().await
+        }
+    })
+    .await?;
+    let seen = store.read().await?.sessions().find(id).await?.map(|session| session.last_seen_at);
+    must!(seen == Some(after(CROWD as u64)), "updates were lost: {seen:?}");
+    Ok(())
+}
