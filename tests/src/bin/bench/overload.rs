@@ -27,7 +27,7 @@ pub(crate) fn run() {
     // Every worker has its block once it has hashed, and the queue has been full: what the service needs at its capacity.
     runtime.block_on(closed_loop(vec![client.clone(); 32 * workers], logins::log_in));
     let blocks = workers as f64 * 19.0;
-    let base = memory_mib(service.pid(), "VmRSS") - blocks;
+    let base = memory_mib(service.pid(), "VmHWM") - blocks;
 
     let outcomes = Arc::new(Mutex::new(BTreeMap::<u16, Vec<Duration>>::new()));
     let offered = capacity * 10.0;
