@@ -3,13 +3,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use doorward_domain::{
-    Client, Clock, Entropy, EntropyUnavailable, EventId, EventKind, EventReason, PasswordPolicy, RequestId,
-    SecurityEvent, SessionId, SessionPolicy, Store, Timestamp, UserId,
+    Client, Clock, Entropy, EntropyUnavailable, EventId, EventKind, EventReason, MailComposer, MailTransport,
+    PasswordPolicy, RequestId, SecurityEvent, SessionId, SessionPolicy, Store, Timestamp, UserId,
 };
 
 use crate::password::{PasswordHasher, PasswordScreen};
 use crate::token::{CLOCK_SKEW, TokenIssuer, TokenVerifier};
-use crate::{EndedSessions, Fault, RefreshTokens, RegistrationMode};
+use crate::{EndedSessions, Fault, OneTimeTokens, RefreshTokens, RegistrationMode};
 
 /// Everything that users can do, on one set of ports. Cheap to clone.
 #[derive(Clone)]
@@ -37,6 +37,12 @@ pub struct AuthParts {
     pub refresh_tokens: RefreshTokens,
     /// Knows the sessions that have ended while an access token still names them.
     pub ended_sessions: Arc<dyn EndedSessions>,
+    /// Makes and recognises the tokens that are mailed.
+    pub one_time_tokens: OneTimeTokens,
+    /// Puts mails into words.
+    pub composer: Arc<dyn MailComposer>,
+    /// Sends them.
+    pub transport: Arc<dyn MailTransport>,
     /// The rules that an operator can set.
     pub settings: AuthSettings,
 }
@@ -52,6 +58,8 @@ pub struct AuthSettings {
     pub sessions: SessionPolicy,
     /// How long an access token lasts; an ended session is remembered for as long.
     pub access_token_lifetime: Duration,
+    /// Where the pages are that mailed links open; without a slash at the end.
+    pub public_url: String,
 }
 
 impl Auth {

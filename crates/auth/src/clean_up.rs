@@ -19,7 +19,7 @@ pub struct CleanUp {
 }
 
 impl Auth {
-    /// Deletes a batch of sessions that ended or expired over a day ago, and forgets ended sessions that no
+    /// Deletes a batch of sessions and mailed tokens that ended or expired over a day ago, and forgets ended sessions that no
     /// access token can name any more. Safe to run on many nodes at once.
     ///
     /// Nothing depends on it: what has expired is refused whether or not it has been deleted.
@@ -30,14 +30,16 @@ impl Auth {
     pub async fn clean_up(&self) -> Result<CleanUp, Fault> {
         let now = self.now();
         self.parts().ended_sessions.forget_past(now);
-        let sessions = retrying(|| async {
+        retrying(|| async {
             let mut unit = self.store().write().await?;
-            let deleted = unit.sessions().delete_expired(now.minus(KEPT_FOR), CLEAN_UP_BATCH).await?;
+            let over = now.minus(KEPT_FOR);
+            let sessions = unit.sessions().delete_expired(over, CLEAN_UP_BATCH).await?;
+            let tokens = unit.one_time_tokens().delete_expired(over, CLEAN_UP_BATCH).await?;
+            let allowances = unit.outbox().forget_allowances(over, CLEAN_UP_BATCH).await?;
             unit.commit().await?;
-            Ok(deleted)
+            Ok(CleanUp { sessions, more: sessions.max(tokens).max(allowances) >= u64::from(CLEAN_UP_BATCH) })
         })
-        .await?;
-        Ok(CleanUp { sessions, more: sessions >= u64::from(CLEAN_UP_BATCH) })
+        .await
     }
 }
 

@@ -9,6 +9,7 @@
 //! | for | see |
 //! |---|---|
 //! | what happens when somebody registers, logs in, refreshes, logs out | `register.rs`, `login.rs`, `refresh.rs`, `logout.rs`, `logout_all.rs` |
+//! | what is done by mail | `verify_email.rs`, `reset_password.rs`, `change_email.rs`; `deliver_mail.rs` |
 //! | how an access token becomes a user | `authenticate.rs` |
 //! | how passwords are hashed, and why that does not stall the rest | [`password`] |
 //! | what an access token holds and what a verifier takes | [`token`] |
@@ -21,35 +22,52 @@
 
 mod auth;
 mod authenticate;
+mod change_email;
+mod change_password;
 mod clean_up;
+mod delete_account;
+mod deliver_mail;
 mod ended_sessions;
 mod fault;
 mod grant;
 mod login;
 mod logout;
 mod logout_all;
+mod mail_queue;
+mod one_time_tokens;
 pub mod password;
 mod profile;
+mod reauthenticate;
 mod refresh;
 mod refresh_token;
 mod register;
+mod reset_password;
 mod seal;
 #[cfg(test)]
 mod testing;
 pub mod token;
 mod unit;
+mod verify_email;
 
 pub use auth::{Auth, AuthParts, AuthSettings};
 pub use authenticate::{CurrentUser, Unauthenticated};
+pub use change_email::{ChangeEmail, ConfirmEmailChange, UndoEmailChange};
+pub use change_password::{ChangePassword, ChangePasswordError};
 pub use clean_up::{CLEAN_UP_BATCH, CleanUp};
+pub use delete_account::DeleteAccount;
+pub use deliver_mail::{FailedMail, MailBatch, MailReport};
 pub use ended_sessions::{EndedSessions, MemoryEndedSessions};
 pub use fault::Fault;
 pub use grant::SessionGrant;
 pub use login::{Login, LoginError};
 pub use logout::{Logout, LogoutError};
 pub use logout_all::LogoutAllError;
+pub use one_time_tokens::OneTimeTokens;
 pub use profile::{ProfileError, Rename};
+pub use reauthenticate::ReauthenticationError;
 pub use refresh::{RefreshError, RotateRefresh};
 pub use refresh_token::{RefreshToken, RefreshTokens};
 pub use register::{Register, RegisterError, Registration, RegistrationMode};
+pub use reset_password::{RequestPasswordReset, ResetPassword, ResetPasswordError};
 pub use seal::{InvalidMasterKey, MasterKey, SealError, Sealer};
+pub use verify_email::{OneTimeTokenError, ResendVerification, VerifyEmail};

@@ -1,11 +1,17 @@
+use doorward_domain::store::{DeviceSeen, WriteUnit};
 use doorward_domain::{
-    Client, EmailAddress, EventKind, EventReason, Password, PasswordCredential, PasswordHashString, User, UserId,
+    Client, EmailAddress, EventKind, EventReason, MailKind, Password, PasswordCredential, PasswordHashString,
+    Timestamp, User, UserAgent, UserId,
 };
+use sha2::{Digest, Sha256};
 use thiserror::Error;
 
 use crate::password::{HashingError, Verification};
 use crate::unit::retrying;
 use crate::{Auth, Fault, RegistrationMode, SessionGrant};
+
+/// How many wrong passwords in a row are worth a notice when the right one follows.
+const NOTED_FAILURES: u32 = 5;
 
 /// A claim to be somebody.
 #[derive(Clone, Debug)]
@@ -70,7 +76,7 @@ impl Auth {
     }
 
     /// What checking the password found; `None` when the stored hash cannot be read, which takes as long.
-    async fn verify(
+    pub(crate) async fn verify(
         &self,
         password: &Password,
         hash: Option<&PasswordHashString>,
@@ -109,6 +115,7 @@ impl Auth {
                 unit.credentials().upgrade_hash(checked.user_id, &checked.hash, new).await?;
             }
             unit.sessions().insert(&session, &refresh_token.hash()).await?;
+            self.notice_unusual(&mut *unit, &user, client, now).await?;
             let event = self.event(EventKind::Login, None, (Some(user.id), Some(session.id)), client)?;
             unit.events().append(&event).await?;
             unit.commit().await?;
@@ -125,7 +132,12 @@ impl Auth {
         user_id: Option<UserId>,
         client: &Client,
     ) -> Result<SessionGrant, LoginError> {
-        self.record(EventKind::Login, reason, user_id, client).await?;
+        match reason {
+            EventReason::UnknownAccount | EventReason::WrongPassword => {
+                self.record_failed_password(EventKind::Login, reason, user_id, client).await?;
+            }
+            _ => self.record(EventKind::Login, reason, user_id, client).await?,
+        }
         Err(match reason {
             EventReason::AccountDisabled => LoginError::AccountDisabled,
             EventReason::EmailNotVerified => LoginError::EmailNotVerified,
@@ -149,6 +161,57 @@ impl Auth {
         })
         .await
     }
+}
+
+impl Auth {
+    /// Records a wrong password and counts it, with as many statements where there is no account.
+    pub(crate) async fn record_failed_password(
+        &self,
+        kind: EventKind,
+        reason: EventReason,
+        user_id: Option<UserId>,
+        client: &Client,
+    ) -> Result<(), Fault> {
+        const NOBODY: UserId = UserId::from_uuid(uuid::Uuid::nil());
+        let event = self.event(kind, Some(reason), (user_id, None), client)?;
+        retrying(|| async {
+            let mut unit = self.store().write().await?;
+            unit.credentials().note_failure(user_id.unwrap_or(NOBODY)).await?;
+            unit.events().append(&event).await?;
+            Ok(unit.commit().await?)
+        })
+        .await
+    }
+
+    /// Tells the user of a log-in that they may not have made: after many wrong passwords, or from a device that is
+    /// new to them.
+    async fn notice_unusual(
+        &self,
+        unit: &mut dyn WriteUnit,
+        user: &User,
+        client: &Client,
+        now: Timestamp,
+    ) -> Result<(), Fault> {
+        let failures = unit.credentials().take_failures(user.id).await?;
+        let device = unit.sessions().note_device(user.id, device_digest(user.id, client), now).await?;
+        if failures >= NOTED_FAILURES {
+            self.queue_notice(unit, MailKind::LoginAfterFailures, user, client).await?;
+        } else if device == DeviceSeen::New {
+            self.queue_notice(unit, MailKind::NewDevice, user, client).await?;
+        }
+        Ok(())
+    }
+}
+
+/// What tells a user's devices apart: what the client says it is, without the numbers, since versions change all
+/// the time.
+pub(crate) fn device_digest(user_id: UserId, client: &Client) -> [u8; 32] {
+    let agent = client.user_agent.as_ref().map_or("", UserAgent::as_str);
+    let unnumbered: String = agent.chars().filter(|c| !c.is_ascii_digit()).collect();
+    let mut digest = Sha256::new();
+    digest.update(user_id.uuid().as_bytes());
+    digest.update(unnumbered.as_bytes());
+    digest.finalize().into()
 }
 
 #[cfg(test)]

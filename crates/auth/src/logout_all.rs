@@ -24,7 +24,7 @@ impl Auth {
             let mut unit = self.store().write().await?;
             // A login that is under way either has begun its session by now or waits until these have ended.
             unit.users().hold(user.id()).await?;
-            let ended = unit.sessions().end_all(user.id(), EndReason::LoggedOutEverywhere, now).await?;
+            let ended = unit.sessions().end_all(user.id(), None, EndReason::LoggedOutEverywhere, now).await?;
             let subject = (Some(user.id()), Some(user.session_id()));
             let event = self.event(EventKind::LogoutAll, None, subject, client)?;
             unit.events().append(&event).await?;
@@ -65,8 +65,10 @@ mod tests {
         let hold = unit.users.expect_hold().times(1).in_sequence(&mut order);
         hold.withf(|id| *id == USER_ID).returning(move |_| Ok(held.clone()));
         let end = unit.sessions.expect_end_all().times(1).in_sequence(&mut order);
-        let end = end.withf(|id, reason, now| (*id, *reason, *now) == (USER_ID, EndReason::LoggedOutEverywhere, NOW));
-        end.returning(move |_, _, _| Ok(sessions.clone()));
+        let end = end.withf(|id, except, reason, now| {
+            (*id, *except, *reason, *now) == (USER_ID, None, EndReason::LoggedOutEverywhere, NOW)
+        });
+        end.returning(move |_, _, _, _| Ok(sessions.clone()));
         unit
     }
 

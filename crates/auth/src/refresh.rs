@@ -1,6 +1,7 @@
 use doorward_domain::store::WriteUnit;
 use doorward_domain::{
-    Client, EndReason, EventKind, EventReason, Reuse, Session, SessionId, Timestamp, User, UserId, judge_reuse,
+    Client, EndReason, EventKind, EventReason, MailKind, Reuse, Session, SessionId, Timestamp, User, UserId,
+    judge_reuse,
 };
 use secrecy::SecretString;
 use thiserror::Error;
@@ -54,7 +55,7 @@ impl Auth {
         let now = self.now();
         let decision = retrying(|| async {
             let mut unit = self.store().write().await?;
-            let decision = self.rotate(&mut *unit, &token, &successor, now).await?;
+            let decision = self.rotate(&mut *unit, &token, &successor, client, now).await?;
             let session_id = Some(token.session_id());
             let event = match &decision {
                 Decision::Continued(grantee) => {
@@ -88,6 +89,7 @@ impl Auth {
         unit: &mut dyn WriteUnit,
         token: &RefreshToken,
         successor: &RefreshToken,
+        client: &Client,
         now: Timestamp,
     ) -> Result<Decision, Fault> {
         let id = token.session_id();
@@ -120,6 +122,7 @@ impl Auth {
             Some(Reuse::Repeat) => Ok(Decision::Continued(Box::new((session, user)))),
             Some(Reuse::Replay) => {
                 unit.sessions().end(id, EndReason::Replayed, now).await?;
+                self.queue_notice(unit, MailKind::RefreshReplayed, &user, client).await?;
                 refused(EventReason::Replay, user_id)
             }
             None => refused(EventReason::UnknownToken, user_id),

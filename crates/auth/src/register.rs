@@ -1,9 +1,11 @@
+use doorward_domain::store::WriteUnit;
 use doorward_domain::{
-    Client, CredentialVersion, DisplayName, EmailAddress, EventKind, EventReason, Password, PasswordCredential,
-    PasswordRefused, User, UserId,
+    Client, CredentialVersion, DisplayName, EmailAddress, EventKind, EventReason, MailKind, Password,
+    PasswordCredential, PasswordRefused, User, UserId,
 };
 use thiserror::Error;
 
+use crate::login::device_digest;
 use crate::unit::retrying;
 use crate::{Auth, Fault, SessionGrant};
 
@@ -84,6 +86,7 @@ impl Auth {
             email: request.email,
             email_verified_at: None,
             name: request.name,
+            locale: client.locale.clone(),
             roles: Vec::new(),
             disabled_at: None,
             created_at: now,
@@ -106,11 +109,15 @@ impl Auth {
                 unit.credentials().insert(&credential).await?;
                 if let Some((session, refresh_token)) = &opened {
                     unit.sessions().insert(session, &refresh_token.hash()).await?;
+                    unit.sessions().note_device(user.id, device_digest(user.id, client), now).await?;
                 }
+                let mail = self.new_mail(MailKind::VerifyEmail, &user.email, Some(user.id), client)?;
+                self.queue_requested(&mut *unit, &mail).await?;
                 self.event(EventKind::Register, None, (Some(user.id), session_id), client)?
             } else {
-                // Touches nothing: there is no such user. It stands for the statement that adds a password.
-                unit.credentials().upgrade_hash(user.id, &credential.hash, &credential.hash).await?;
+                if opened.is_none() {
+                    self.tell_owner(&mut *unit, &user.email, &credential, client).await?;
+                }
                 self.event(EventKind::Register, Some(EventReason::AddressTaken), (None, None), client)?
             };
             unit.events().append(&event).await?;
@@ -127,6 +134,27 @@ impl Auth {
                 Ok(Registration::SessionStarted(Box::new(grant)))
             }
         }
+    }
+}
+
+impl Auth {
+    /// What registering a known address does where that must not show: the same statements as for a new one.
+    ///
+    /// An account whose address was never verified and that nobody was ever logged in to belongs to nobody yet, so
+    /// the newest registration sets its password. Otherwise somebody could register another's address first, and
+    /// have its owner verify an account with a password that is not theirs.
+    async fn tell_owner(
+        &self,
+        unit: &mut dyn WriteUnit,
+        address: &EmailAddress,
+        credential: &PasswordCredential,
+        client: &Client,
+    ) -> Result<(), Fault> {
+        let set = unit.credentials().set_unverified(address, credential.version, &credential.hash).await?;
+        let kind = if set { MailKind::VerifyEmail } else { MailKind::AlreadyRegistered };
+        let mail = self.new_mail(kind, address, None, client)?;
+        self.queue_requested(unit, &mail).await?;
+        Ok(())
     }
 }
 

@@ -11,9 +11,9 @@ use doorward_domain::store::{
     CredentialRepo, EventLog, KeyRepo, MockUnit, ReadUnit, Repositories, SessionRepo, UserRepo, WriteUnit,
 };
 use doorward_domain::{
-    Client, CredentialVersion, EmailAddress, Entropy, EntropyUnavailable, EventKind, EventReason, MockClock, Password,
-    PasswordCredential, PasswordHashString, PasswordPolicy, RequestId, Session, SessionId, SessionPolicy, Store,
-    StoreError, Timestamp, User, UserAgent, UserId,
+    Client, CredentialVersion, EmailAddress, Entropy, EntropyUnavailable, EventKind, EventReason, Locale, MockClock,
+    Password, PasswordCredential, PasswordHashString, PasswordPolicy, RequestId, Session, SessionId, SessionPolicy,
+    Store, StoreError, Timestamp, User, UserAgent, UserId,
 };
 use secrecy::SecretString;
 use sha2::{Digest, Sha256};
@@ -46,6 +46,8 @@ pub(crate) struct Setup {
     pub(crate) hasher: MockPasswordHasher,
     pub(crate) screen: MockPasswordScreen,
     pub(crate) verifier: MockTokenVerifier,
+    pub(crate) composer: MockMailComposer,
+    pub(crate) transport: MockMailTransport,
     pub(crate) settings: AuthSettings,
 }
 
@@ -68,7 +70,10 @@ impl Setup {
                 passwords: PasswordPolicy::default(),
                 sessions: SessionPolicy::default(),
                 access_token_lifetime: TokenSettings::DEFAULT_LIFETIME,
+                public_url: "https://auth.example.com".to_owned(),
             },
+            composer: MockMailComposer::new(),
+            transport: MockMailTransport::new(),
         }
     }
 
@@ -87,6 +92,9 @@ impl Setup {
             verifier: Arc::new(self.verifier),
             refresh_tokens: refresh_tokens(),
             ended_sessions: Arc::new(MemoryEndedSessions::default()),
+            one_time_tokens: one_time_tokens(),
+            composer: Arc::new(self.composer),
+            transport: Arc::new(self.transport),
             settings: self.settings,
         })
     }
@@ -357,6 +365,7 @@ pub(crate) fn client() -> Client {
         ip: Some(IpAddr::from([203, 0, 113, 9])),
         user_agent: Some(UserAgent::sanitized("a browser")),
         request_id: RequestId::parse("request-1"),
+        locale: Locale::parse("de").ok(),
     }
 }
 
@@ -367,6 +376,7 @@ pub(crate) fn user() -> User {
         email: email(),
         email_verified_at: Some(NOW.minus(DAY)),
         name: None,
+        locale: None,
         roles: Vec::new(),
         disabled_at: None,
         created_at: NOW.minus(2 * DAY),

@@ -1,6 +1,8 @@
 use std::fmt;
 use std::net::IpAddr;
 
+use crate::Locale;
+
 /// Where a request came from, for the security log and the list of sessions.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Client {
@@ -10,6 +12,8 @@ pub struct Client {
     pub user_agent: Option<UserAgent>,
     /// The request, as the logs name it.
     pub request_id: Option<RequestId>,
+    /// The language that the client asks for most (`Accept-Language`).
+    pub locale: Option<Locale>,
 }
 
 /// A `User-Agent` header, cut to 256 characters, with control characters replaced so that it cannot forge a

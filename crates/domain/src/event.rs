@@ -1,3 +1,4 @@
+use crate::names::names;
 use crate::{Client, EventId, SessionId, Timestamp, UserId};
 
 /// An entry of the security log (ASVS 16.3): who did what, when, from where, and whether it was allowed.
@@ -19,35 +20,6 @@ pub struct SecurityEvent {
     pub client: Client,
 }
 
-macro_rules! names {
-    ($(#[$doc:meta])* $type:ident { $($(#[$variant_doc:meta])* $variant:ident = $name:literal,)* }) => {
-        $(#[$doc])*
-        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-        pub enum $type {
-            $($(#[$variant_doc])* $variant,)*
-        }
-
-        impl $type {
-            /// The stable name, as the log holds it.
-            #[must_use]
-            pub const fn as_str(self) -> &'static str {
-                match self {
-                    $(Self::$variant => $name,)*
-                }
-            }
-
-            /// The value with this stable name; `None` where none has it.
-            #[must_use]
-            pub fn from_name(name: &str) -> Option<Self> {
-                match name {
-                    $($name => Some(Self::$variant),)*
-                    _ => None,
-                }
-            }
-        }
-    };
-}
-
 names! {
     /// What was done or tried.
     EventKind {
@@ -63,6 +35,24 @@ names! {
         LogoutAll = "logout_all",
         /// A user changed their own profile.
         ProfileChange = "profile_change",
+        /// A mail to verify an address was asked for.
+        VerifyEmailRequest = "verify_email_request",
+        /// An address was verified.
+        VerifyEmail = "verify_email",
+        /// A mail to reset a password was asked for.
+        PasswordResetRequest = "password_reset_request",
+        /// A password was reset by a mailed link.
+        PasswordReset = "password_reset",
+        /// A user changed their own password.
+        PasswordChange = "password_change",
+        /// A user asked for another address.
+        EmailChangeRequest = "email_change_request",
+        /// A new address took the place of an old one.
+        EmailChange = "email_change",
+        /// A change of addresses was undone.
+        EmailChangeUndo = "email_change_undo",
+        /// A user deleted their own account.
+        AccountDeletion = "account_deletion",
     }
 }
 
@@ -91,6 +81,10 @@ names! {
         SessionEnded = "session_ended",
         /// The token had been replaced long ago; the session was ended because of it.
         Replay = "replay",
+        /// The one-time token is unknown, used, expired, superseded or of another purpose.
+        InvalidToken = "invalid_token",
+        /// The address has had as many mails within the hour as it may.
+        MailLimit = "mail_limit",
     }
 }
 

@@ -62,6 +62,10 @@ id!(
     EventId
 );
 id!(
+    /// Names a mail through all attempts to deliver it, and the token that it carries.
+    MailId
+);
+id!(
     /// Names one setting of a password. It changes whenever the user sets another password and stays when the
     /// same password is only hashed anew.
     CredentialVersion

@@ -12,6 +12,7 @@
 //! | who a user is and what proves it | [`User`], [`PasswordCredential`] |
 //! | how long a session lives, when a refresh token is a replay | [`Session`], [`judge_reuse`] |
 //! | what is written to the security log | [`SecurityEvent`] |
+//! | what is mailed, and what a mailed token is good for | [`Mail`], [`OneTimeToken`] |
 //! | how to put Doorward on another database | [`store`] |
 
 mod client;
@@ -20,7 +21,11 @@ mod email;
 mod event;
 mod id;
 mod key;
+mod locale;
+mod mail;
 mod name;
+mod names;
+mod one_time;
 mod password;
 mod refresh;
 mod session;
@@ -33,9 +38,16 @@ pub use client::{Client, RequestId, UserAgent};
 pub use credential::{PasswordCredential, PasswordHashString};
 pub use email::{EmailAddress, InvalidEmail};
 pub use event::{EventKind, EventReason, SecurityEvent};
-pub use id::{CredentialVersion, EventId, SessionId, UserId};
+pub use id::{CredentialVersion, EventId, MailId, SessionId, UserId};
 pub use key::{KeyAlgorithm, KeyId, SealedKey, UnknownAlgorithm};
+pub use locale::{InvalidLocale, Locale};
+pub use mail::{
+    ComposeError, Letter, Mail, MailComposer, MailKind, MailTransport, Message, QueuedMail, SEND_LIMIT, SendError,
+};
+#[cfg(feature = "mocks")]
+pub use mail::{MockMailComposer, MockMailTransport};
 pub use name::{DisplayName, InvalidName};
+pub use one_time::{OneTimePurpose, OneTimeToken, OneTimeTokenHash};
 pub use password::{Password, PasswordPolicy, PasswordRefused};
 pub use refresh::{RefreshTokenHash, RefreshTokenRecord, Reuse, judge_reuse};
 pub use session::{EndReason, Session, SessionPolicy};

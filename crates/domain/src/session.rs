@@ -72,6 +72,12 @@ pub enum EndReason {
     LoggedOutEverywhere,
     /// A refresh token was presented that had been replaced long ago: somebody holds a copy.
     Replayed,
+    /// The password was set anew by a mailed link.
+    PasswordReset,
+    /// The user changed the password.
+    PasswordChanged,
+    /// The address of the account changed.
+    EmailChanged,
 }
 
 impl EndReason {
@@ -82,6 +88,9 @@ impl EndReason {
             Self::LoggedOut => "logged_out",
             Self::LoggedOutEverywhere => "logged_out_everywhere",
             Self::Replayed => "replayed",
+            Self::PasswordReset => "password_reset",
+            Self::PasswordChanged => "password_changed",
+            Self::EmailChanged => "email_changed",
         }
     }
 }

@@ -23,8 +23,9 @@ use async_trait::async_trait;
 use thiserror::Error;
 
 use crate::{
-    CredentialVersion, DisplayName, EmailAddress, EndReason, PasswordCredential, PasswordHashString, RefreshTokenHash,
-    RefreshTokenRecord, SealedKey, SecurityEvent, Session, SessionId, Timestamp, User, UserId,
+    CredentialVersion, DisplayName, EmailAddress, EndReason, Mail, MailId, OneTimePurpose, OneTimeToken,
+    OneTimeTokenHash, PasswordCredential, PasswordHashString, QueuedMail, RefreshTokenHash, RefreshTokenRecord,
+    SealedKey, SecurityEvent, Session, SessionId, Timestamp, User, UserId,
 };
 
 /// What went wrong below a storage port.
@@ -84,6 +85,10 @@ pub trait Repositories: Send {
     fn events(&mut self) -> &mut dyn EventLog;
     /// The keys that sign access tokens.
     fn keys(&mut self) -> &mut dyn KeyRepo;
+    /// The tokens that have been mailed.
+    fn one_time_tokens(&mut self) -> &mut dyn OneTimeTokenRepo;
+    /// The mails that wait to be delivered.
+    fn outbox(&mut self) -> &mut dyn Outbox;
 }
 
 /// A unit of work that only reads. Ends when it is dropped.
@@ -124,6 +129,25 @@ pub trait UserRepo: Send {
         name: Option<DisplayName>,
         now: Timestamp,
     ) -> Result<Option<User>, StoreError>;
+
+    /// The user with this canonical address, or `None`.
+    async fn find_by_address(&mut self, address: &EmailAddress) -> Result<Option<User>, StoreError>;
+
+    /// Notes that the user reads mail at this address, unless that was noted before; says whether the address is
+    /// still theirs.
+    async fn verify_email(&mut self, id: UserId, address: &EmailAddress, now: Timestamp) -> Result<bool, StoreError>;
+
+    /// Gives the user another address, verified; says whether it could be given. `false` where there is no such
+    /// user or another one has the canonical address.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Conflict`] when another unit gave the address away at the same moment.
+    async fn change_email(&mut self, id: UserId, address: &EmailAddress, now: Timestamp) -> Result<bool, StoreError>;
+
+    /// Deletes the user with everything that is theirs, the security log excepted; says whether there was one.
+    /// [`SessionRepo::ended_since`] goes on naming the deleted sessions as ended now.
+    async fn delete(&mut self, id: UserId, now: Timestamp) -> Result<bool, StoreError>;
 }
 
 /// Passwords.
@@ -160,6 +184,41 @@ pub trait CredentialRepo: Send {
         old: &PasswordHashString,
         new: &PasswordHashString,
     ) -> Result<bool, StoreError>;
+
+    /// The user's password, or `None`.
+    async fn find(&mut self, user_id: UserId) -> Result<Option<PasswordCredential>, StoreError>;
+
+    /// Sets a user's password, whether or not they have one, and forgets their failed log-ins.
+    async fn set(&mut self, credential: &PasswordCredential) -> Result<(), StoreError>;
+
+    /// Sets the password of the account with this canonical address while its address is unverified and no device of
+    /// its user is known; says whether it was set. One statement, whatever there is.
+    async fn set_unverified(
+        &mut self,
+        address: &EmailAddress,
+        version: CredentialVersion,
+        hash: &PasswordHashString,
+    ) -> Result<bool, StoreError>;
+
+    /// Takes the user's password away, so that no password is the right one.
+    async fn remove(&mut self, user_id: UserId) -> Result<(), StoreError>;
+
+    /// Counts a wrong password. One statement, whether or not there is such a user.
+    async fn note_failure(&mut self, user_id: UserId) -> Result<(), StoreError>;
+
+    /// How many wrong passwords were counted since this was last asked.
+    async fn take_failures(&mut self, user_id: UserId) -> Result<u32, StoreError>;
+}
+
+/// How a device relates to those that a user has logged in from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DeviceSeen {
+    /// The user had none before.
+    First,
+    /// The user had others before.
+    New,
+    /// It was seen before.
+    Known,
 }
 
 /// Sessions and their refresh tokens.
@@ -218,13 +277,14 @@ pub trait SessionRepo: Send {
     /// Ends a session unless it has been ended before; says whether it was ended now.
     async fn end(&mut self, id: SessionId, reason: EndReason, now: Timestamp) -> Result<bool, StoreError>;
 
-    /// Ends every session of a user that has not been ended before, and names them.
+    /// Ends every session of a user but `except` that has not been ended before, and names them.
     ///
     /// A unit that holds the user ([`UserRepo::hold`]) while it opens a session is either seen by this one or
     /// waits for it, when this unit holds the user as well.
     async fn end_all(
         &mut self,
         user_id: UserId,
+        except: Option<SessionId>,
         reason: EndReason,
         now: Timestamp,
     ) -> Result<Vec<SessionId>, StoreError>;
@@ -235,6 +295,142 @@ pub trait SessionRepo: Send {
     /// Deletes up to `limit` sessions, with their refresh tokens, that ended or expired before `moment`;
     /// says how many.
     async fn delete_expired(&mut self, moment: Timestamp, limit: u32) -> Result<u64, StoreError>;
+
+    /// Remembers a device of a user by its digest, and says whether it was known.
+    async fn note_device(
+        &mut self,
+        user_id: UserId,
+        device: [u8; 32],
+        now: Timestamp,
+    ) -> Result<DeviceSeen, StoreError>;
+}
+
+/// One-time tokens that were mailed.
+#[cfg_attr(feature = "mocks", mockall::automock)]
+#[async_trait]
+pub trait OneTimeTokenRepo: Send {
+    /// Makes a token the only outstanding one of its user and purpose; says whether it is that now.
+    ///
+    /// A token of a later mail stands, and so does the use or the revocation of this one. Doing it again for an
+    /// outstanding token moves its expiry.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Conflict`] when there is no such user.
+    async fn issue(&mut self, token: &OneTimeToken) -> Result<bool, StoreError>;
+
+    /// The token with this hash while it can be used for this purpose, or `None`.
+    async fn find(
+        &mut self,
+        purpose: OneTimePurpose,
+        hash: &OneTimeTokenHash,
+        now: Timestamp,
+    ) -> Result<Option<OneTimeToken>, StoreError>;
+
+    /// The same, and uses it up. Of any number of callers with one token, exactly one gets it.
+    async fn consume(
+        &mut self,
+        purpose: OneTimePurpose,
+        hash: &OneTimeTokenHash,
+        now: Timestamp,
+    ) -> Result<Option<OneTimeToken>, StoreError>;
+
+    /// Whether the user has a token of this purpose that can be used.
+    async fn is_outstanding(
+        &mut self,
+        user_id: UserId,
+        purpose: OneTimePurpose,
+        now: Timestamp,
+    ) -> Result<bool, StoreError>;
+
+    /// Makes every outstanding token of a user useless, except those of one purpose.
+    async fn revoke_all(
+        &mut self,
+        user_id: UserId,
+        except: Option<OneTimePurpose>,
+        now: Timestamp,
+    ) -> Result<(), StoreError>;
+
+    /// Deletes up to `limit` tokens that expired before `moment`; says how many.
+    async fn delete_expired(&mut self, moment: Timestamp, limit: u32) -> Result<u64, StoreError>;
+}
+
+/// Whose turn it is to mail an address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Allowance {
+    /// What anybody can ask for by naming the address.
+    Requested,
+    /// What tells of something that has happened; used when the other allowance is spent, so that nobody can spend
+    /// it to keep an owner in the dark.
+    Notices,
+}
+
+/// The mails that wait to be delivered.
+///
+/// A mail is leased before it is worked on. While the lease lasts nobody else gets the mail, and with its end
+/// anybody does, so a node that died holds nothing up. What ends a lease names it by its moment, and does nothing
+/// when the lease has passed to somebody else.
+#[cfg_attr(feature = "mocks", mockall::automock)]
+#[async_trait]
+pub trait Outbox: Send {
+    /// How many mails an address gets of an allowance between `since` and `now` at most.
+    ///
+    /// Takes one of them unless they are spent; says whether it did. MUST be one statement: of any number of
+    /// callers, no more get one than there are.
+    async fn take_allowance(
+        &mut self,
+        address: &EmailAddress,
+        allowance: Allowance,
+        now: Timestamp,
+        since: Timestamp,
+    ) -> Result<bool, StoreError>;
+
+    /// Adds a mail, due at once.
+    async fn push(&mut self, mail: &Mail) -> Result<(), StoreError>;
+
+    /// Whether a mail is due.
+    async fn has_due(&mut self, now: Timestamp) -> Result<bool, StoreError>;
+
+    /// Leases up to `limit` mails that are due, the longest due first, all to the same domain, preferably one that
+    /// nobody is at work on: a domain that is slow holds up no other.
+    async fn lease(&mut self, now: Timestamp, until: Timestamp, limit: u32) -> Result<Vec<Mail>, StoreError>;
+
+    /// Whether the lease still stands; it MUST NOT be ended by another unit until this one ends.
+    async fn hold_lease(&mut self, id: MailId, until: Timestamp) -> Result<bool, StoreError>;
+
+    /// Removes a leased mail, which was delivered or is moot; says whether the lease stood.
+    async fn finish(&mut self, id: MailId, until: Timestamp) -> Result<bool, StoreError>;
+
+    /// Ends a lease after a failed attempt. The mail is due again at `due_at`; with `None` it is a dead letter.
+    async fn postpone(
+        &mut self,
+        id: MailId,
+        until: Timestamp,
+        due_at: Option<Timestamp>,
+        attempts: u32,
+        error: &str,
+    ) -> Result<bool, StoreError>;
+
+    /// Removes every mail of a user, or to their address, that would carry a token.
+    async fn cancel(&mut self, user_id: UserId, address: &EmailAddress) -> Result<(), StoreError>;
+
+    /// Removes every mail of a user and to their address.
+    async fn erase(&mut self, user_id: UserId, address: &EmailAddress) -> Result<(), StoreError>;
+
+    /// Up to `limit` mails, oldest first.
+    async fn list(&mut self, limit: u32) -> Result<Vec<QueuedMail>, StoreError>;
+
+    /// The mail, or `None`.
+    async fn find(&mut self, id: MailId) -> Result<Option<QueuedMail>, StoreError>;
+
+    /// Makes a mail that nobody is at work on due now, a dead letter as well; says whether there was one.
+    async fn requeue(&mut self, id: MailId, now: Timestamp) -> Result<bool, StoreError>;
+
+    /// Removes a mail; says whether there was one.
+    async fn remove(&mut self, id: MailId) -> Result<bool, StoreError>;
+
+    /// Forgets up to `limit` allowances of which nothing was taken since `moment`; says how many.
+    async fn forget_allowances(&mut self, moment: Timestamp, limit: u32) -> Result<u64, StoreError>;
 }
 
 /// The security log. Entries are added and never changed.
@@ -270,8 +466,9 @@ mod mocks {
     use std::sync::atomic::{AtomicBool, Ordering};
 
     use super::{
-        CredentialRepo, EventLog, KeyRepo, MockCredentialRepo, MockEventLog, MockKeyRepo, MockSessionRepo,
-        MockUserRepo, ReadUnit, Repositories, SessionRepo, StoreError, UserRepo, WriteUnit, async_trait,
+        CredentialRepo, EventLog, KeyRepo, MockCredentialRepo, MockEventLog, MockKeyRepo, MockOneTimeTokenRepo,
+        MockOutbox, MockSessionRepo, MockUserRepo, OneTimeTokenRepo, Outbox, ReadUnit, Repositories, SessionRepo,
+        StoreError, UserRepo, WriteUnit, async_trait,
     };
 
     /// A unit of work whose repositories are mocks, and which remembers whether it was committed.
@@ -283,6 +480,8 @@ mod mocks {
         pub sessions: MockSessionRepo,
         pub events: MockEventLog,
         pub keys: MockKeyRepo,
+        pub one_time_tokens: MockOneTimeTokenRepo,
+        pub outbox: MockOutbox,
         /// Becomes true when the unit is committed; shared with the test.
         pub committed: Arc<AtomicBool>,
     }
@@ -302,6 +501,12 @@ mod mocks {
         }
         fn keys(&mut self) -> &mut dyn KeyRepo {
             &mut self.keys
+        }
+        fn one_time_tokens(&mut self) -> &mut dyn OneTimeTokenRepo {
+            &mut self.one_time_tokens
+        }
+        fn outbox(&mut self) -> &mut dyn Outbox {
+            &mut self.outbox
         }
     }
 

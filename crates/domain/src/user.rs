@@ -1,4 +1,4 @@
-use crate::{DisplayName, EmailAddress, Timestamp, UserId};
+use crate::{DisplayName, EmailAddress, Locale, Timestamp, UserId};
 
 /// A person with an account.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -11,6 +11,8 @@ pub struct User {
     pub email_verified_at: Option<Timestamp>,
     /// What the user wishes to be called.
     pub name: Option<DisplayName>,
+    /// The language that mail to the user is in.
+    pub locale: Option<Locale>,
     /// What the user may do beyond reaching their own data.
     pub roles: Vec<String>,
     /// When the account was disabled; `None` while it is not.

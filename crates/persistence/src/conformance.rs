@@ -137,6 +137,7 @@ fn user() -> Result<User, Violation> {
         email: address(&format!("User.{id}@Example.com"))?,
         email_verified_at: None,
         name: None,
+        locale: None,
         roles: Vec::new(),
         disabled_at: None,
         created_at: NOW,

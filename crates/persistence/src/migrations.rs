@@ -10,8 +10,14 @@ pub(crate) const TABLE: &str = "doorward_migrations";
 /// released is never changed.
 type Source = &'static [(i64, &'static str, &'static str)];
 
-pub(crate) const SQLITE: Source = &[(1, "foundation", include_str!("../migrations/sqlite/0001_foundation.sql"))];
-pub(crate) const POSTGRES: Source = &[(1, "foundation", include_str!("../migrations/postgres/0001_foundation.sql"))];
+pub(crate) const SQLITE: Source = &[
+    (1, "foundation", include_str!("../migrations/sqlite/0001_foundation.sql")),
+    (2, "mail", include_str!("../migrations/sqlite/0002_mail.sql")),
+];
+pub(crate) const POSTGRES: Source = &[
+    (1, "foundation", include_str!("../migrations/postgres/0001_foundation.sql")),
+    (2, "mail", include_str!("../migrations/postgres/0002_mail.sql")),
+];
 
 /// A migrator that leaves locking to its caller, who holds a lock that ends with the transaction: `sqlx`'s own
 /// belongs to the connection, which a transaction-mode pooler may hand to somebody else meanwhile.

@@ -1,7 +1,8 @@
 use async_trait::async_trait;
 use doorward_domain::StoreError;
 use doorward_domain::store::{
-    CredentialRepo, EventLog, KeyRepo, ReadUnit, Repositories, SessionRepo, UserRepo, WriteUnit,
+    CredentialRepo, EventLog, KeyRepo, OneTimeTokenRepo, Outbox, ReadUnit, Repositories, SessionRepo, UserRepo,
+    WriteUnit,
 };
 use sqlx::Transaction;
 
@@ -41,6 +42,14 @@ impl<D: Dialect> Repositories for Unit<D> {
     }
 
     fn keys(&mut self) -> &mut dyn KeyRepo {
+        self
+    }
+
+    fn one_time_tokens(&mut self) -> &mut dyn OneTimeTokenRepo {
+        self
+    }
+
+    fn outbox(&mut self) -> &mut dyn Outbox {
         self
     }
 }

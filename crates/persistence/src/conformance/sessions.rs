@@ -16,7 +16,7 @@ pub async fn a_session_survives_the_round_trip(store: Arc<dyn Store>) -> Outcome
     session.client = Client {
         ip: "2001:db8::7".parse().ok(),
         user_agent: Some(UserAgent::sanitized("agent \"7\"; '--")),
-        request_id: None,
+        ..Client::default()
     };
     let mut unit = store.write().await?;
     unit.sessions().insert(&session, &hash(7)).await?;
@@ -76,7 +76,7 @@ pub async fn all_sessions_of_one_user_end(store: Arc<dyn Store>) -> Outcome {
     let strangers = stored_session(&*store, &stranger).await?.id;
     let mut unit = store.write().await?;
     unit.sessions().end(ended_before, EndReason::Replayed, NOW).await?;
-    let mut ended = unit.sessions().end_all(user.id, EndReason::LoggedOutEverywhere, after(1)).await?;
+    let mut ended = unit.sessions().end_all(user.id, None, EndReason::LoggedOutEverywhere, after(1)).await?;
     unit.commit().await?;
     ended.sort_unstable();
     expected.sort_unstable();

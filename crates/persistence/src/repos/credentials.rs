@@ -20,6 +20,14 @@ const HOLD_UNCHANGED: &str = concat!(
     " FROM users u JOIN credentials c ON c.user_id = u.id WHERE u.id = $1 AND c.version = $2 FOR NO KEY UPDATE"
 );
 
+fn credential<D: Dialect>(row: &D::Row, user_id: UserId) -> Result<PasswordCredential, StoreError> {
+    Ok(PasswordCredential {
+        user_id,
+        version: CredentialVersion::from_uuid(column::<D, _>(row, "version")?),
+        hash: PasswordHashString::new(column::<D, _>(row, "password_hash")?),
+    })
+}
+
 #[async_trait]
 impl<D: Dialect> CredentialRepo for Unit<D> {
     async fn insert(&mut self, credential: &PasswordCredential) -> Result<(), StoreError> {
@@ -46,11 +54,7 @@ impl<D: Dialect> CredentialRepo for Unit<D> {
         .await?;
         row.map(|row| {
             let user = user::<D>(&row)?;
-            let credential = PasswordCredential {
-                user_id: user.id,
-                version: CredentialVersion::from_uuid(column::<D, _>(&row, "version")?),
-                hash: PasswordHashString::new(column::<D, _>(&row, "password_hash")?),
-            };
+            let credential = credential::<D>(&row, user.id)?;
             Ok((user, credential))
         })
         .transpose()
@@ -77,5 +81,76 @@ impl<D: Dialect> CredentialRepo for Unit<D> {
             .bind(new.as_str().to_owned())
             .happened(self.connection())
             .await
+    }
+
+    async fn find(&mut self, user_id: UserId) -> Result<Option<PasswordCredential>, StoreError> {
+        let row = Statement::<D>::new("SELECT version, password_hash FROM credentials WHERE user_id = $1")
+            .bind(user_id.uuid())
+            .fetch_optional(self.connection())
+            .await?;
+        row.map(|row| credential::<D>(&row, user_id)).transpose()
+    }
+
+    async fn set(&mut self, credential: &PasswordCredential) -> Result<(), StoreError> {
+        Statement::<D>::new(
+            "INSERT INTO credentials (user_id, version, password_hash) VALUES ($1, $2, $3) ON CONFLICT (user_id) \
+             DO UPDATE SET version = excluded.version, password_hash = excluded.password_hash, failed_logins = 0",
+        )
+        .bind(credential.user_id.uuid())
+        .bind(credential.version.uuid())
+        .bind(credential.hash.as_str().to_owned())
+        .execute(self.connection())
+        .await?;
+        Ok(())
+    }
+
+    async fn set_unverified(
+        &mut self,
+        address: &EmailAddress,
+        version: CredentialVersion,
+        hash: &PasswordHashString,
+    ) -> Result<bool, StoreError> {
+        Statement::<D>::new(
+            "UPDATE credentials SET version = $2, password_hash = $3, failed_logins = 0 WHERE user_id = \
+             (SELECT u.id FROM users u WHERE u.email_key = $1 AND u.email_verified_at IS NULL \
+             AND u.disabled_at IS NULL AND NOT EXISTS (SELECT 1 FROM devices d WHERE d.user_id = u.id))",
+        )
+        .bind(address.canonical())
+        .bind(version.uuid())
+        .bind(hash.as_str().to_owned())
+        .happened(self.connection())
+        .await
+    }
+
+    async fn remove(&mut self, user_id: UserId) -> Result<(), StoreError> {
+        Statement::<D>::new("DELETE FROM credentials WHERE user_id = $1")
+            .bind(user_id.uuid())
+            .execute(self.connection())
+            .await?;
+        Ok(())
+    }
+
+    async fn note_failure(&mut self, user_id: UserId) -> Result<(), StoreError> {
+        Statement::<D>::new("UPDATE credentials SET failed_logins = failed_logins + 1 WHERE user_id = $1")
+            .bind(user_id.uuid())
+            .execute(self.connection())
+            .await?;
+        Ok(())
+    }
+
+    async fn take_failures(&mut self, user_id: UserId) -> Result<u32, StoreError> {
+        let row = Statement::<D>::holding(
+            "SELECT failed_logins FROM credentials WHERE user_id = $1 AND failed_logins > 0 FOR UPDATE",
+            "SELECT failed_logins FROM credentials WHERE user_id = $1 AND failed_logins > 0",
+        )
+        .bind(user_id.uuid())
+        .fetch_optional(self.connection())
+        .await?;
+        let Some(row) = row else { return Ok(0) };
+        Statement::<D>::new("UPDATE credentials SET failed_logins = 0 WHERE user_id = $1")
+            .bind(user_id.uuid())
+            .execute(self.connection())
+            .await?;
+        Ok(u32::try_from(column::<D, i64>(&row, "failed_logins")?).unwrap_or(u32::MAX))
     }
 }

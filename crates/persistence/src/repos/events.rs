@@ -26,6 +26,7 @@ fn event<D: Dialect>(row: &D::Row) -> Result<SecurityEvent, StoreError> {
             ip: ip.map(|ip| ip.parse::<IpAddr>()).transpose().map_err(corrupt("address"))?,
             user_agent: column::<D, Option<String>>(row, "user_agent")?.as_deref().map(UserAgent::sanitized),
             request_id: column::<D, Option<String>>(row, "request_id")?.as_deref().and_then(RequestId::parse),
+            locale: None,
         },
     })
 }

@@ -3,6 +3,8 @@
 mod credentials;
 mod events;
 mod keys;
+mod one_time_tokens;
+mod outbox;
 mod sessions;
 mod users;
 

@@ -1,11 +1,13 @@
 use std::net::IpAddr;
 
 use async_trait::async_trait;
-use doorward_domain::store::SessionRepo;
+use doorward_domain::store::{DeviceSeen, SessionRepo};
 use doorward_domain::{
     Client, CredentialVersion, EndReason, RefreshTokenHash, RefreshTokenRecord, Session, SessionId, StoreError,
     Timestamp, UserAgent, UserId,
 };
+
+use uuid::Uuid;
 
 use super::{column, moment, optional_moment, words, words_to_json};
 use crate::dialect::{Dialect, Statement};
@@ -37,7 +39,7 @@ fn session<D: Dialect>(row: &D::Row) -> Result<Session, StoreError> {
         client: Client {
             ip: ip.map(|ip| ip.parse::<IpAddr>()).transpose().map_err(corrupt("address"))?,
             user_agent: column::<D, Option<String>>(row, "user_agent")?.as_deref().map(UserAgent::sanitized),
-            request_id: None,
+            ..Client::default()
         },
     })
 }
@@ -163,36 +165,82 @@ impl<D: Dialect> SessionRepo for Unit<D> {
     async fn end_all(
         &mut self,
         user_id: UserId,
+        except: Option<SessionId>,
         reason: EndReason,
         now: Timestamp,
     ) -> Result<Vec<SessionId>, StoreError> {
         let rows = Statement::<D>::new(
-            "UPDATE sessions SET ended_at = $2, end_reason = $3 WHERE user_id = $1 AND ended_at IS NULL RETURNING id",
+            "UPDATE sessions SET ended_at = $2, end_reason = $3 \
+             WHERE user_id = $1 AND ended_at IS NULL AND id <> $4 RETURNING id",
         )
         .bind(user_id.uuid())
         .bind(now.unix_micros())
         .bind(reason.as_str().to_owned())
+        // No session has this id.
+        .bind(except.map_or(Uuid::nil(), SessionId::uuid))
         .fetch_all(self.connection())
         .await?;
         rows.iter().map(session_id::<D>).collect()
     }
 
     async fn ended_since(&mut self, moment: Timestamp) -> Result<Vec<SessionId>, StoreError> {
-        let rows = Statement::<D>::new("SELECT id FROM sessions WHERE ended_at >= $1")
-            .bind(moment.unix_micros())
-            .fetch_all(self.connection())
-            .await?;
+        let rows = Statement::<D>::new(
+            "SELECT id FROM sessions WHERE ended_at >= $1 \
+             UNION ALL SELECT id FROM deleted_sessions WHERE ended_at >= $1",
+        )
+        .bind(moment.unix_micros())
+        .fetch_all(self.connection())
+        .await?;
         rows.iter().map(session_id::<D>).collect()
     }
 
     async fn delete_expired(&mut self, moment: Timestamp, limit: u32) -> Result<u64, StoreError> {
-        Statement::<D>::new(
+        let deleted = Statement::<D>::new(
             "DELETE FROM sessions WHERE id IN \
              (SELECT id FROM sessions WHERE idle_expires_at < $1 OR ended_at < $1 LIMIT $2)",
         )
         .bind(moment.unix_micros())
         .bind(i64::from(limit))
         .execute(self.connection())
-        .await
+        .await?;
+        let forgotten = Statement::<D>::new(
+            "DELETE FROM deleted_sessions WHERE id IN (SELECT id FROM deleted_sessions WHERE ended_at < $1 LIMIT $2)",
+        )
+        .bind(moment.unix_micros())
+        .bind(i64::from(limit))
+        .execute(self.connection())
+        .await?;
+        Ok(deleted.max(forgotten))
+    }
+
+    async fn note_device(
+        &mut self,
+        user_id: UserId,
+        device: [u8; 32],
+        now: Timestamp,
+    ) -> Result<DeviceSeen, StoreError> {
+        let known = Statement::<D>::new("UPDATE devices SET last_seen_at = $3 WHERE user_id = $1 AND digest = $2")
+            .bind(user_id.uuid())
+            .bind(device.to_vec())
+            .bind(now.unix_micros())
+            .happened(self.connection())
+            .await?;
+        if known {
+            return Ok(DeviceSeen::Known);
+        }
+        let other = Statement::<D>::new("SELECT user_id FROM devices WHERE user_id = $1 LIMIT 1")
+            .bind(user_id.uuid())
+            .fetch_optional(self.connection())
+            .await?;
+        Statement::<D>::new(
+            "INSERT INTO devices (user_id, digest, last_seen_at) VALUES ($1, $2, $3) \
+             ON CONFLICT (user_id, digest) DO NOTHING",
+        )
+        .bind(user_id.uuid())
+        .bind(device.to_vec())
+        .bind(now.unix_micros())
+        .execute(self.connection())
+        .await?;
+        Ok(if other.is_some() { DeviceSeen::New } else { DeviceSeen::First })
     }
 }

@@ -1,6 +1,6 @@
 use async_trait::async_trait;
 use doorward_domain::store::UserRepo;
-use doorward_domain::{DisplayName, EmailAddress, StoreError, Timestamp, User, UserId};
+use doorward_domain::{DisplayName, EmailAddress, Locale, StoreError, Timestamp, User, UserId};
 
 use super::{column, moment, optional_moment, words, words_to_json};
 use crate::dialect::{Dialect, Statement};
@@ -10,7 +10,7 @@ use crate::unit::Unit;
 /// What [`user`] reads, of the table alias `u`.
 macro_rules! user_columns {
     () => {
-        "u.id, u.email, u.email_verified_at, u.name, u.roles, u.disabled_at, u.created_at, u.updated_at"
+        "u.id, u.email, u.email_verified_at, u.name, u.locale, u.roles, u.disabled_at, u.created_at, u.updated_at"
     };
 }
 pub(super) use user_columns;
@@ -20,11 +20,13 @@ const HOLD: &str = concat!("SELECT ", user_columns!(), " FROM users u WHERE u.id
 
 pub(super) fn user<D: Dialect>(row: &D::Row) -> Result<User, StoreError> {
     let name = column::<D, Option<String>>(row, "name")?;
+    let locale = column::<D, Option<String>>(row, "locale")?;
     Ok(User {
         id: UserId::from_uuid(column::<D, _>(row, "id")?),
         email: EmailAddress::parse(&column::<D, String>(row, "email")?).map_err(corrupt("address"))?,
         email_verified_at: optional_moment::<D>(row, "email_verified_at")?,
         name: name.map(|name| DisplayName::parse(&name)).transpose().map_err(corrupt("name"))?,
+        locale: locale.map(|text| Locale::parse(&text)).transpose().map_err(corrupt("locale"))?,
         roles: words::<D>(row, "roles")?,
         disabled_at: optional_moment::<D>(row, "disabled_at")?,
         created_at: moment::<D>(row, "created_at")?,
@@ -36,14 +38,15 @@ pub(super) fn user<D: Dialect>(row: &D::Row) -> Result<User, StoreError> {
 impl<D: Dialect> UserRepo for Unit<D> {
     async fn insert_new(&mut self, user: &User) -> Result<bool, StoreError> {
         Statement::<D>::new(
-            "INSERT INTO users (id, email, email_key, email_verified_at, name, roles, disabled_at, created_at, \
-             updated_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT (email_key) DO NOTHING",
+            "INSERT INTO users (id, email, email_key, email_verified_at, name, locale, roles, disabled_at, \
+             created_at, updated_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) ON CONFLICT (email_key) DO NOTHING",
         )
         .bind(user.id.uuid())
         .bind(user.email.as_str().to_owned())
         .bind(user.email.canonical())
         .bind(user.email_verified_at.map(Timestamp::unix_micros))
         .bind(user.name.as_ref().map(|name| name.as_str().to_owned()))
+        .bind(user.locale.as_ref().map(|locale| locale.as_str().to_owned()))
         .bind(words_to_json(&user.roles))
         .bind(user.disabled_at.map(Timestamp::unix_micros))
         .bind(user.created_at.unix_micros())
@@ -70,7 +73,7 @@ impl<D: Dialect> UserRepo for Unit<D> {
     ) -> Result<Option<User>, StoreError> {
         let row = Statement::<D>::new(concat!(
             "UPDATE users AS u SET name = $2, updated_at = $3 WHERE u.id = $1 RETURNING ",
-            "id, email, email_verified_at, name, roles, disabled_at, created_at, updated_at"
+            "id, email, email_verified_at, name, locale, roles, disabled_at, created_at, updated_at"
         ))
         .bind(id.uuid())
         .bind(name.map(|name| name.as_str().to_owned()))
@@ -78,5 +81,56 @@ impl<D: Dialect> UserRepo for Unit<D> {
         .fetch_optional(self.connection())
         .await?;
         row.as_ref().map(user::<D>).transpose()
+    }
+
+    async fn find_by_address(&mut self, address: &EmailAddress) -> Result<Option<User>, StoreError> {
+        let row = Statement::<D>::new(concat!("SELECT ", user_columns!(), " FROM users u WHERE u.email_key = $1"))
+            .bind(address.canonical())
+            .fetch_optional(self.connection())
+            .await?;
+        row.as_ref().map(user::<D>).transpose()
+    }
+
+    async fn verify_email(&mut self, id: UserId, address: &EmailAddress, now: Timestamp) -> Result<bool, StoreError> {
+        Statement::<D>::new(
+            "UPDATE users SET email_verified_at = $3, updated_at = $3 \
+             WHERE id = $1 AND email_key = $2 AND email_verified_at IS NULL",
+        )
+        .bind(id.uuid())
+        .bind(address.canonical())
+        .bind(now.unix_micros())
+        .execute(self.connection())
+        .await?;
+        let row = Statement::<D>::new("SELECT id FROM users WHERE id = $1 AND email_key = $2")
+            .bind(id.uuid())
+            .bind(address.canonical())
+            .fetch_optional(self.connection())
+            .await?;
+        Ok(row.is_some())
+    }
+
+    async fn change_email(&mut self, id: UserId, address: &EmailAddress, now: Timestamp) -> Result<bool, StoreError> {
+        Statement::<D>::new(
+            "UPDATE users SET email = $2, email_key = $3, email_verified_at = $4, updated_at = $4 \
+             WHERE id = $1 AND NOT EXISTS (SELECT 1 FROM users o WHERE o.email_key = $3 AND o.id <> $1)",
+        )
+        .bind(id.uuid())
+        .bind(address.as_str().to_owned())
+        .bind(address.canonical())
+        .bind(now.unix_micros())
+        .happened(self.connection())
+        .await
+    }
+
+    async fn delete(&mut self, id: UserId, now: Timestamp) -> Result<bool, StoreError> {
+        // What has ended before is named again: nothing is lost by remembering it a little longer.
+        Statement::<D>::new(
+            "INSERT INTO deleted_sessions (id, ended_at) SELECT id, $2 FROM sessions WHERE user_id = $1",
+        )
+        .bind(id.uuid())
+        .bind(now.unix_micros())
+        .execute(self.connection())
+        .await?;
+        Statement::<D>::new("DELETE FROM users WHERE id = $1").bind(id.uuid()).happened(self.connection()).await
     }
 }
