@@ -22,6 +22,12 @@ pub struct Answer {
 }
 
 impl Answer {
+    /// Asserts the status alone.
+    pub fn answered(&self, status: u16) -> &Self {
+        assert_eq!(self.status.as_u16(), status, "{self:?}");
+        self
+    }
+
     pub fn json(&self) -> Value {
         serde_json::from_str(&self.text).unwrap_or_else(|error| panic!("{error}: {self:?}"))
     }
@@ -64,6 +70,56 @@ pub struct Grant {
 }
 
 impl Client {
+    pub async fn verify_email(&self, token: &str) -> Answer {
+        self.post("/api/auth/verify-email", &json!({ "token": token })).await
+    }
+
+    pub async fn resend_verification(&self, email: &str) -> Answer {
+        self.post("/api/auth/verify-email/resend", &json!({ "email": email })).await
+    }
+
+    pub async fn request_reset(&self, email: &str) -> Answer {
+        self.post("/api/auth/reset-password", &json!({ "email": email })).await
+    }
+
+    pub async fn confirm_reset(&self, token: &str, password: &str) -> Answer {
+        self.post("/api/auth/reset-password/confirm", &json!({ "token": token, "password": password })).await
+    }
+
+    pub async fn change_password(&self, access_token: &str, current: &str, new: &str) -> Answer {
+        let body = json!({ "current_password": current, "new_password": new });
+        self.with_token(Method::POST, "/api/auth/change-password", access_token, Some(&body)).await
+    }
+
+    pub async fn change_email(&self, access_token: &str, email: &str, password: &str) -> Answer {
+        let body = json!({ "email": email, "password": password });
+        self.with_token(Method::POST, "/api/auth/change-email", access_token, Some(&body)).await
+    }
+
+    pub async fn confirm_email_change(&self, token: &str) -> Answer {
+        self.post("/api/auth/change-email/confirm", &json!({ "token": token })).await
+    }
+
+    pub async fn undo_email_change(&self, token: &str) -> Answer {
+        self.post("/api/auth/change-email/undo", &json!({ "token": token })).await
+    }
+
+    pub async fn delete_me(&self, access_token: &str, password: &str) -> Answer {
+        let body = json!({ "password": password });
+        self.with_token(Method::DELETE, "/api/auth/me", access_token, Some(&body)).await
+    }
+
+    /// Sends a body as it is, of this type.
+    pub async fn post_raw(&self, path: &str, headers: &[(&str, &str)], content_type: &str, body: String) -> Answer {
+        let mut request = self.http.post(format!("{}{path}", self.base)).header("content-type", content_type);
+        for (name, value) in headers {
+            request = request.header(name.parse::<HeaderName>().unwrap(), *value);
+        }
+        let response = request.body(body).send().await.unwrap();
+        let (status, headers) = (response.status(), response.headers().clone());
+        Answer { status, headers, text: response.text().await.unwrap() }
+    }
+
     pub fn new(base: &str) -> Self {
         let http = reqwest::Client::builder()
             .redirect(reqwest::redirect::Policy::none())

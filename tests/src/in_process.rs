@@ -10,11 +10,13 @@ use doorward::SystemEntropy;
 use doorward_auth::password::{CommonPasswords, HashingError, PasswordHasher, Verification};
 use doorward_auth::token::{JwtIssuer, JwtVerifier, TokenSettings, provision_keys};
 use doorward_auth::{
-    Auth, AuthParts, AuthSettings, MasterKey, MemoryEndedSessions, RefreshTokens, RegistrationMode, Sealer,
+    Auth, AuthParts, AuthSettings, MasterKey, MemoryEndedSessions, OneTimeTokens, RefreshTokens, RegistrationMode,
+    Sealer,
 };
 use doorward_domain::{
     Clock, Entropy, KeyAlgorithm, Password, PasswordHashString, PasswordPolicy, SessionPolicy, Store, Timestamp,
 };
+use doorward_mail::{MemoryTransport, TemplateOptions, Templates};
 use doorward_persistence::{PostgresOptions, PostgresStore, SqliteStore};
 use tempfile::TempDir;
 
@@ -66,6 +68,7 @@ pub struct InProcess {
     pub auth: Auth,
     pub store: Arc<dyn Store>,
     pub clock: Arc<MovableClock>,
+    pub mail: Arc<MemoryTransport>,
     _folder: TempDir,
 }
 
@@ -77,6 +80,7 @@ impl InProcess {
         let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy);
         let master = MasterKey::generate(&*entropy).unwrap();
         let sealer = Sealer::new(&master);
+        let mail = Arc::new(MemoryTransport::new());
         let keys = provision_keys(&*store, &*clock, &*entropy, &sealer, KeyAlgorithm::EdDsa, None).await.unwrap();
         let keys = Arc::new(keys);
         let settings = TokenSettings {
@@ -97,17 +101,30 @@ impl InProcess {
             verifier: Arc::new(JwtVerifier::new(keys, settings)),
             refresh_tokens: RefreshTokens::new(&master),
             ended_sessions: Arc::new(MemoryEndedSessions::default()),
+            one_time_tokens: OneTimeTokens::new(&master),
+            composer: Arc::new(templates()),
+            transport: mail.clone(),
             settings: AuthSettings {
                 registration: RegistrationMode::Open,
                 passwords: PasswordPolicy::default(),
                 sessions: SessionPolicy::default(),
                 access_token_lifetime: TokenSettings::DEFAULT_LIFETIME,
+                public_url: "https://issuer.example".to_owned(),
             },
             clock: Arc::<MovableClock>::clone(&clock),
             entropy,
         });
-        Self { auth, store, clock, _folder: folder }
+        Self { auth, store, clock, mail, _folder: folder }
     }
+}
+
+fn templates() -> Templates {
+    let options = TemplateOptions {
+        service_name: "Doorward".to_owned(),
+        public_url_host: "issuer.example".to_owned(),
+        folder: None,
+    };
+    Templates::new(options).unwrap()
 }
 
 /// A store with nothing in it.

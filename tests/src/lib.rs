@@ -24,10 +24,12 @@ pub mod dev;
 pub mod in_process;
 pub mod postgres;
 pub mod service;
+pub mod smtp;
 
 pub use client::{Answer, Client, Grant};
 pub use dev::Dev;
 pub use service::{Database, Service};
+pub use smtp::SmtpSink;
 
 /// How many rounds a test that repeats itself does. `DOORWARD_ROUNDS` raises it for a long run.
 #[must_use]

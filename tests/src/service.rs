@@ -4,13 +4,14 @@ use std::fs::File;
 use std::io::Read as _;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
 use crate::postgres;
+use crate::smtp::SmtpSink;
 
 /// Which database a service keeps everything in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,6 +33,10 @@ pub struct Service {
     folder: TempDir,
     child: Child,
 }
+
+/// Mail into the folder `mail` of the working directory.
+pub const FILE_MAIL: [(&str, &str); 3] =
+    [("MAIL__TRANSPORT", "file"), ("MAIL__DIRECTORY", "mail"), ("MAIL__FROM", "no-reply@example.com")];
 
 /// A master key for tests.
 pub const MASTER_KEY: &str = "3q2+7wABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhs=";
@@ -78,6 +83,27 @@ impl Service {
         let mut service = Self { address, database_url, schema, settings, folder, child };
         service.wait_until_answering();
         service
+    }
+
+    /// Starts with `registration.mode = verified`, mails to this server, and these further settings.
+    pub fn start_with_mail(database: Database, sink: &SmtpSink, settings: &[(&str, &str)]) -> Self {
+        let mail = sink.settings();
+        let mut all: Vec<(&str, &str)> = vec![("REGISTRATION__MODE", "verified")];
+        all.extend(mail.iter().map(|(name, value)| (*name, value.as_str())));
+        all.extend(settings);
+        Self::start(database, &all)
+    }
+
+    /// Runs another command of the binary with the same settings, such as `&["mail", "list", "--json"]`.
+    pub fn command(&self, arguments: &[&str]) -> Output {
+        Command::new(binary())
+            .args(arguments)
+            .env_clear()
+            .envs(environment(self.address, &self.database_url, &self.schema, &self.settings))
+            .current_dir(self.folder.path())
+            .stdin(Stdio::null())
+            .output()
+            .unwrap()
     }
 
     /// Changes a setting for the next start.
@@ -188,6 +214,10 @@ fn environment(
     .to_vec();
     if !schema.is_empty() {
         environment.push(("DATABASE__SCHEMA".to_owned(), schema.to_owned()));
+    }
+    // Mail goes into the service's folder, unless the test says where.
+    if !settings.iter().any(|(name, _)| name == "MAIL__TRANSPORT") {
+        environment.extend(FILE_MAIL.map(|(name, value)| (name.to_owned(), value.to_owned())));
     }
     for (name, value) in settings {
         environment.retain(|(known, _)| known != name);

@@ -1,6 +1,7 @@
 mod check_config;
 mod dev;
 mod logging;
+mod mail;
 mod migrate;
 mod serve;
 
@@ -28,6 +29,8 @@ enum Act {
     CheckConfig(Configured),
     /// Brings the database's schema up to date and stops
     Migrate(Configured),
+    /// Looks into the mails that wait to be delivered
+    Mail(mail::Mail),
 }
 
 #[derive(clap::Args)]
@@ -50,6 +53,7 @@ impl Command {
             Act::Dev(dev) => dev.run(),
             Act::Serve(configured) => serve::run(configured.config.as_deref()),
             Act::CheckConfig(configured) => check_config::run(configured.config.as_deref()),
+            Act::Mail(mail) => mail.run(),
             Act::Migrate(configured) => migrate::run(configured.config.as_deref()),
         };
         match result {

@@ -9,7 +9,8 @@ use doorward_auth::password::pool::OnWorkerStart;
 use doorward_auth::password::{Argon2Hasher, CommonPasswords};
 use doorward_auth::token::{JwtIssuer, JwtVerifier, SharedSecret, TokenSettings, provision_keys};
 use doorward_auth::{
-    Auth, AuthParts, AuthSettings, Fault, MasterKey, MemoryEndedSessions, RefreshTokens, RegistrationMode, Sealer,
+    Auth, AuthParts, AuthSettings, Fault, MasterKey, MemoryEndedSessions, OneTimeTokens, RefreshTokens,
+    RegistrationMode, Sealer,
 };
 use doorward_domain::{Clock, Entropy, SessionPolicy, Store};
 use doorward_http::{HttpConfig, InvalidOrigin};
@@ -19,6 +20,7 @@ use thiserror::Error;
 use url::Url;
 
 use crate::key_file::{self, KeyFileError};
+use crate::mail::{MailError, MailSettings};
 use crate::settings::{DatabaseSettings, Settings};
 use crate::{SystemClock, SystemEntropy};
 
@@ -38,6 +40,12 @@ pub enum StartError {
     /// The URL names neither SQLite nor PostgreSQL.
     #[error("the database URL must begin with sqlite: or postgres:")]
     DatabaseUrl,
+    /// It is not said how mail leaves.
+    #[error("mail settings are needed")]
+    MissingMail,
+    /// Mail cannot be sent with these settings.
+    #[error(transparent)]
+    Mail(#[from] MailError),
     /// There is neither a master key nor a file to keep one in.
     #[error("a master key is needed")]
     MissingMasterKey,
@@ -65,6 +73,7 @@ impl Doorward {
             database_url: SecretString::from(database_url.to_owned()),
             master_key: None,
             master_key_file: None,
+            mail: None,
             registration: RegistrationMode::default(),
             sessions: SessionPolicy::default(),
             shared_secret: None,
@@ -82,6 +91,7 @@ impl Doorward {
     pub async fn start(settings: Settings) -> Result<Self, StartError> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy);
+        let mail = settings.mail.open(&settings.public_url)?;
         let store = open_store(&settings.database).await?;
         let tokens = settings.tokens;
         let keys = provision_keys(
@@ -101,6 +111,7 @@ impl Doorward {
         http.cors_origins = settings.cors_origins;
         http.trusted_proxies = settings.trusted_proxies;
         http.limits = settings.limits;
+        http.languages = mail.languages;
         let token_settings = TokenSettings {
             audience: tokens.audience.unwrap_or_else(|| http.issuer.clone()),
             issuer: http.issuer.clone(),
@@ -122,11 +133,15 @@ impl Doorward {
             verifier: Arc::new(JwtVerifier::new(keys, token_settings)),
             refresh_tokens: RefreshTokens::new(&settings.master_key),
             ended_sessions: Arc::new(MemoryEndedSessions::default()),
+            one_time_tokens: OneTimeTokens::new(&settings.master_key),
+            composer: mail.composer,
+            transport: mail.transport,
             settings: AuthSettings {
                 registration: settings.registration,
                 passwords: settings.passwords,
                 sessions: settings.sessions,
                 access_token_lifetime: tokens.lifetime,
+                public_url: http.public_url.as_str().trim_end_matches('/').to_owned(),
             },
             clock,
             entropy,
@@ -146,21 +161,25 @@ impl Doorward {
         doorward_http::routes(self.auth.clone(), self.http.clone())
     }
 
-    /// The background work: deletes what has expired. Runs until it is dropped; spawn it, on any number of
-    /// nodes. Nothing depends on it for safety.
+    /// The background work: delivers mail, and deletes what has expired. Runs until it is dropped; spawn it, on any
+    /// number of nodes. Without it no mail leaves; nothing depends on it for safety.
     pub fn background(&self) -> impl Future<Output = ()> + Send + 'static {
-        const PAUSE: Duration = Duration::from_mins(1);
         let auth = self.auth.clone();
         async move {
-            loop {
-                match auth.clean_up().await {
-                    Ok(step) if step.more => tokio::task::yield_now().await,
-                    Ok(_) => tokio::time::sleep(PAUSE).await,
-                    Err(error) => {
-                        tracing::warn!(%error, "cleaning up failed");
-                        tokio::time::sleep(PAUSE).await;
-                    }
-                }
+            tokio::join!(clean_up(&auth), crate::mail::deliver(auth.clone()));
+        }
+    }
+}
+
+async fn clean_up(auth: &Auth) {
+    const PAUSE: Duration = Duration::from_mins(1);
+    loop {
+        match auth.clean_up().await {
+            Ok(step) if step.more => tokio::task::yield_now().await,
+            Ok(_) => tokio::time::sleep(PAUSE).await,
+            Err(error) => {
+                tracing::warn!(%error, "cleaning up failed");
+                tokio::time::sleep(PAUSE).await;
             }
         }
     }
@@ -183,6 +202,7 @@ pub struct Builder {
     database_url: SecretString,
     master_key: Option<MasterKey>,
     master_key_file: Option<PathBuf>,
+    mail: Option<MailSettings>,
     registration: RegistrationMode,
     sessions: SessionPolicy,
     shared_secret: Option<SharedSecret>,
@@ -199,6 +219,12 @@ impl Builder {
     #[must_use]
     pub fn master_key_file(self, path: impl Into<PathBuf>) -> Self {
         Self { master_key_file: Some(path.into()), ..self }
+    }
+
+    /// How mail leaves. Needed, since passwords are reset and addresses verified by mail.
+    #[must_use]
+    pub fn mail(self, mail: MailSettings) -> Self {
+        Self { mail: Some(mail), ..self }
     }
 
     /// Who may register.
@@ -230,7 +256,8 @@ impl Builder {
             (None, Some(path)) => key_file::master_key_from_file(&path)?,
             (None, None) => return Err(StartError::MissingMasterKey),
         };
-        let mut settings = Settings::new(self.public_url?, self.database_url, master_key);
+        let mail = self.mail.ok_or(StartError::MissingMail)?;
+        let mut settings = Settings::new(self.public_url?, self.database_url, master_key, mail);
         settings.registration = self.registration;
         settings.sessions = self.sessions;
         if let Some(secret) = self.shared_secret {
@@ -273,7 +300,12 @@ impl Scheme {
     }
 }
 
-async fn open_store(settings: &DatabaseSettings) -> Result<Arc<dyn Store>, StartError> {
+/// Opens a database as [`Doorward::start`] does, for tools.
+///
+/// # Errors
+///
+/// [`StartError`] when the database cannot be opened or migrated.
+pub async fn open_store(settings: &DatabaseSettings) -> Result<Arc<dyn Store>, StartError> {
     let url = settings.url.expose_secret();
     Ok(match Scheme::of(url)? {
         Scheme::Sqlite if settings.migrate => Arc::new(SqliteStore::open(url, settings.max_connections).await?),

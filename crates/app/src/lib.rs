@@ -5,12 +5,12 @@
 //! state: two Doorwards with different databases and keys live in one process.
 //!
 //! ```no_run
-//! use doorward::{Doorward, RegistrationMode};
+//! use doorward::{Doorward, MailSettings};
 //!
-//! # async fn run() -> Result<(), doorward::StartError> {
+//! # async fn run() -> Result<(), Box<dyn std::error::Error>> {
 //! let doorward = Doorward::builder("https://example.com", "sqlite:app-users.db")
 //!     .master_key_file("master.key")
-//!     .registration(RegistrationMode::Open)
+//!     .mail(MailSettings::directory("mail", "Example <accounts@example.com>".parse()?))
 //!     .start()
 //!     .await?;
 //! let app: axum::Router = axum::Router::new().nest("/auth", doorward.routes());
@@ -23,14 +23,17 @@
 
 mod doorward;
 mod key_file;
+mod mail;
 pub mod server;
 pub mod settings;
 mod system;
 
-pub use doorward::{Builder, Doorward, StartError, migrate};
+pub use doorward::{Builder, Doorward, StartError, migrate, open_store};
 pub use doorward_auth::token::SharedSecret;
 pub use doorward_auth::{Auth, MasterKey, RegistrationMode};
 pub use doorward_domain::{SessionPolicy, UserId};
 pub use doorward_http::{CurrentUser, OptionalUser};
+pub use doorward_mail::{InvalidSender, MemoryTransport, Sender, SmtpOptions, SmtpSecurity};
 pub use key_file::{KeyFileError, master_key_from_file};
+pub use mail::{MailDelivery, MailError, MailSettings};
 pub use system::{SystemClock, SystemEntropy};

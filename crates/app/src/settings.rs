@@ -1,5 +1,6 @@
 //! Every option that Doorward has, typed, and how a configuration file and the environment become them.
 
+mod mail;
 mod parse;
 mod raw;
 
@@ -16,6 +17,8 @@ use doorward_persistence::SchemaName;
 use secrecy::SecretString;
 use tracing_subscriber::filter::Targets;
 use url::Url;
+
+use crate::MailSettings;
 
 pub use parse::{InvalidSettings, OptionError, load_dev, load_serve};
 
@@ -48,6 +51,8 @@ pub struct Settings {
     pub cookie_origins: OriginList,
     /// How much and how long a request may take.
     pub limits: HttpLimits,
+    /// How mail leaves.
+    pub mail: MailSettings,
 }
 
 impl Settings {
@@ -58,7 +63,7 @@ impl Settings {
     /// Registration with a verified address; 10 connections, schema `doorward`, migrations applied at start;
     /// EdDSA; everything else as documented on its type.
     #[must_use]
-    pub fn new(public_url: Url, database_url: SecretString, master_key: MasterKey) -> Self {
+    pub fn new(public_url: Url, database_url: SecretString, master_key: MasterKey, mail: MailSettings) -> Self {
         Self {
             public_url,
             database: DatabaseSettings {
@@ -78,6 +83,7 @@ impl Settings {
             cors_origins: OriginList::default(),
             cookie_origins: OriginList::default(),
             limits: HttpLimits::default(),
+            mail,
         }
     }
 }

@@ -35,12 +35,10 @@ impl Auth {
         drop(unit);
         let hash = credential.as_ref().map(|credential| &credential.hash);
         let verification = self.verify(password, hash).await?;
-        match (credential, verification) {
-            (Some(credential), Some(Verification::Right { .. })) => Ok((user, credential)),
-            _ => {
-                self.record_failed_password(act, EventReason::WrongPassword, Some(user.id), client).await?;
-                Err(ReauthenticationError::InvalidCredentials)
-            }
+        if let (Some(credential), Some(Verification::Right { .. })) = (credential, verification) {
+            return Ok((user, credential));
         }
+        self.record_failed_password(act, EventReason::WrongPassword, Some(user.id), client).await?;
+        Err(ReauthenticationError::InvalidCredentials)
     }
 }

@@ -8,12 +8,13 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use doorward_domain::store::{
-    CredentialRepo, EventLog, KeyRepo, MockUnit, ReadUnit, Repositories, SessionRepo, UserRepo, WriteUnit,
+    CredentialRepo, DeviceSeen, EventLog, KeyRepo, MockUnit, OneTimeTokenRepo, Outbox, ReadUnit, Repositories,
+    SessionRepo, UserRepo, WriteUnit,
 };
 use doorward_domain::{
     Client, CredentialVersion, EmailAddress, Entropy, EntropyUnavailable, EventKind, EventReason, Locale, MockClock,
-    Password, PasswordCredential, PasswordHashString, PasswordPolicy, RequestId, Session, SessionId, SessionPolicy,
-    Store, StoreError, Timestamp, User, UserAgent, UserId,
+    MockMailComposer, MockMailTransport, Password, PasswordCredential, PasswordHashString, PasswordPolicy, RequestId,
+    Session, SessionId, SessionPolicy, Store, StoreError, Timestamp, User, UserAgent, UserId,
 };
 use secrecy::SecretString;
 use sha2::{Digest, Sha256};
@@ -22,7 +23,8 @@ use uuid::Uuid;
 use crate::password::{MockPasswordHasher, MockPasswordScreen};
 use crate::token::{AccessClaims, AccessToken, MockTokenIssuer, MockTokenVerifier, TokenRefused, TokenSettings};
 use crate::{
-    Auth, AuthParts, AuthSettings, CurrentUser, MasterKey, MemoryEndedSessions, RefreshTokens, RegistrationMode,
+    Auth, AuthParts, AuthSettings, CurrentUser, MasterKey, MemoryEndedSessions, OneTimeTokens, RefreshTokens,
+    RegistrationMode,
 };
 
 /// When the tests take place, unless they move the clock.
@@ -177,7 +179,8 @@ struct TestUnit {
 }
 
 impl TestUnit {
-    fn open(unit: MockUnit, ending: Ending, open: &Arc<AtomicUsize>) -> Self {
+    fn open(mut unit: MockUnit, ending: Ending, open: &Arc<AtomicUsize>) -> Self {
+        expect_ordinary(&mut unit);
         open.fetch_add(1, Ordering::SeqCst);
         Self { unit, ending, open: Arc::clone(open) }
     }
@@ -204,6 +207,12 @@ impl Repositories for TestUnit {
     }
     fn keys(&mut self) -> &mut dyn KeyRepo {
         self.unit.keys()
+    }
+    fn one_time_tokens(&mut self) -> &mut dyn OneTimeTokenRepo {
+        self.unit.one_time_tokens()
+    }
+    fn outbox(&mut self) -> &mut dyn Outbox {
+        self.unit.outbox()
     }
 }
 
@@ -314,6 +323,15 @@ pub(crate) fn expect_event(
     append.returning(|_| Ok(()));
 }
 
+/// What happens in passing at a log-in or a registration, unless the test has expectations of its own: no wrong
+/// passwords came before, the device is known, and the address has been mailed enough.
+fn expect_ordinary(unit: &mut MockUnit) {
+    unit.credentials.expect_note_failure().returning(|_| Ok(()));
+    unit.credentials.expect_take_failures().returning(|_| Ok(0));
+    unit.sessions.expect_note_device().returning(|_, _, _| Ok(DeviceSeen::Known));
+    unit.outbox.expect_take_allowance().returning(|_, _, _, _| Ok(false));
+}
+
 /// A unit that writes this entry of the security log and nothing else.
 pub(crate) fn recording(kind: EventKind, reason: EventReason, user_id: Option<UserId>) -> MockUnit {
     let mut unit = MockUnit::default();
@@ -332,6 +350,11 @@ pub(crate) fn master_key() -> MasterKey {
 /// The refresh tokens of the installation that a [`Setup`] is.
 pub(crate) fn refresh_tokens() -> RefreshTokens {
     RefreshTokens::new(&master_key())
+}
+
+/// The mailed tokens of the installation that a [`Setup`] is.
+pub(crate) fn one_time_tokens() -> OneTimeTokens {
+    OneTimeTokens::new(&master_key())
 }
 
 pub(crate) fn access_token() -> SecretString {

@@ -426,8 +426,8 @@ pub trait Outbox: Send {
     /// Makes a mail that nobody is at work on due now, a dead letter as well; says whether there was one.
     async fn requeue(&mut self, id: MailId, now: Timestamp) -> Result<bool, StoreError>;
 
-    /// Removes a mail; says whether there was one.
-    async fn remove(&mut self, id: MailId) -> Result<bool, StoreError>;
+    /// Removes a mail that nobody is at work on; says whether there was one.
+    async fn remove(&mut self, id: MailId, now: Timestamp) -> Result<bool, StoreError>;
 
     /// Forgets up to `limit` allowances of which nothing was taken since `moment`; says how many.
     async fn forget_allowances(&mut self, moment: Timestamp, limit: u32) -> Result<u64, StoreError>;

@@ -60,7 +60,7 @@ where
 }
 
 /// Reads a body within its limits.
-async fn read(body: HttpBody, limits: &HttpLimits) -> Result<Bytes, Problem> {
+pub(crate) async fn read(body: HttpBody, limits: &HttpLimits) -> Result<Bytes, Problem> {
     let patience = limits.body_timeout.max(Duration::from_millis(1));
     tokio::time::timeout(patience, collect(body)).await.unwrap_or_else(|_| Err(Kind::RequestTimeout.into()))
 }

@@ -10,6 +10,7 @@ use doorward_domain::{Client, RequestId, UserAgent};
 use ipnet::IpNet;
 
 use crate::config::HttpConfig;
+use crate::language;
 use crate::problem::Problem;
 
 /// The networks whose word on where a request came from is taken.
@@ -70,6 +71,7 @@ where
                 .map(|peer| ClientAddress::resolve(peer, &parts.headers, &config.trusted_proxies).0),
             user_agent: user_agent.map(|text| UserAgent::sanitized(&text)),
             request_id: parts.extensions.get::<RequestId>().cloned(),
+            locale: language::preferred(&parts.headers, &config.languages),
         }))
     }
 }

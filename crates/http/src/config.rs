@@ -1,6 +1,7 @@
 use std::time::Duration;
 
 use axum::http::HeaderValue;
+use doorward_domain::Locale;
 use thiserror::Error;
 use url::Url;
 
@@ -22,6 +23,8 @@ pub struct HttpConfig {
     pub trusted_proxies: TrustedProxies,
     /// How much and how long a request may take.
     pub limits: HttpLimits,
+    /// The languages that mails can be in.
+    pub languages: Vec<Locale>,
 }
 
 impl HttpConfig {
@@ -38,6 +41,7 @@ impl HttpConfig {
             cors_origins: OriginList::default(),
             trusted_proxies: TrustedProxies::default(),
             limits: HttpLimits::default(),
+            languages: Vec::new(),
             public_url,
         })
     }

@@ -18,6 +18,7 @@ mod client;
 mod config;
 mod cookie;
 mod current_user;
+mod language;
 mod middleware;
 mod origin;
 pub mod problem;

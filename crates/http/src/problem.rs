@@ -9,7 +9,10 @@ use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use doorward_auth::Unauthenticated;
 use doorward_auth::password::HashingError;
-use doorward_auth::{Fault, LoginError, LogoutAllError, LogoutError, ProfileError, RefreshError, RegisterError};
+use doorward_auth::{
+    ChangePasswordError, Fault, LoginError, LogoutAllError, LogoutError, OneTimeTokenError, ProfileError,
+    ReauthenticationError, RefreshError, RegisterError, ResetPasswordError,
+};
 use doorward_domain::{InvalidEmail, InvalidName, PasswordRefused, StoreError};
 use serde::Serialize;
 
@@ -20,6 +23,8 @@ pub enum Kind {
     MalformedJson,
     /// The request cannot be read.
     BadRequest,
+    /// A mailed token is unknown, used, expired, superseded, or of another purpose.
+    InvalidToken,
     /// The address or the password is wrong.
     InvalidCredentials,
     /// There is no valid access token.
@@ -61,6 +66,7 @@ impl Kind {
         match self {
             Self::MalformedJson => (StatusCode::BAD_REQUEST, "malformed_json", "The body is not valid JSON"),
             Self::BadRequest => (StatusCode::BAD_REQUEST, "bad_request", "The request cannot be read"),
+            Self::InvalidToken => (StatusCode::BAD_REQUEST, "invalid_token", "The link does not work, or no longer"),
             Self::InvalidCredentials => {
                 (StatusCode::UNAUTHORIZED, "invalid_credentials", "The address or the password is wrong")
             }
@@ -281,6 +287,46 @@ impl From<ProfileError> for Problem {
         match error {
             ProfileError::Unauthenticated(error) => error.into(),
             ProfileError::Fault(fault) => fault.into(),
+        }
+    }
+}
+
+impl From<OneTimeTokenError> for Problem {
+    fn from(error: OneTimeTokenError) -> Self {
+        match error {
+            OneTimeTokenError::InvalidToken => Kind::InvalidToken.into(),
+            OneTimeTokenError::Fault(fault) => fault.into(),
+        }
+    }
+}
+
+impl From<ResetPasswordError> for Problem {
+    fn from(error: ResetPasswordError) -> Self {
+        match error {
+            ResetPasswordError::InvalidToken => Kind::InvalidToken.into(),
+            ResetPasswordError::PasswordRefused(refused) => Self::validation(vec![password_error("password", refused)]),
+            ResetPasswordError::Fault(fault) => fault.into(),
+        }
+    }
+}
+
+impl From<ReauthenticationError> for Problem {
+    fn from(error: ReauthenticationError) -> Self {
+        match error {
+            ReauthenticationError::InvalidCredentials => Kind::InvalidCredentials.into(),
+            ReauthenticationError::Unauthenticated(error) => error.into(),
+            ReauthenticationError::Fault(fault) => fault.into(),
+        }
+    }
+}
+
+impl From<ChangePasswordError> for Problem {
+    fn from(error: ChangePasswordError) -> Self {
+        match error {
+            ChangePasswordError::Reauthentication(error) => error.into(),
+            ChangePasswordError::PasswordRefused(refused) => {
+                Self::validation(vec![password_error("new_password", refused)])
+            }
         }
     }
 }

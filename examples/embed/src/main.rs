@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use axum::extract::{FromRef, State};
 use axum::{Router, routing::post};
-use doorward::{Auth, CurrentUser, Doorward, RegistrationMode};
+use doorward::{Auth, CurrentUser, Doorward, MailSettings, RegistrationMode};
 use sqlx::SqlitePool;
 
 #[derive(Clone, FromRef)]
@@ -23,7 +23,8 @@ async fn add_note(user: CurrentUser, State(notes): State<SqlitePool>, text: Stri
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let doorward = Doorward::builder("http://localhost:3000/auth", "sqlite:embed-users.db")
         .master_key_file("embed.key")
-        .registration(RegistrationMode::Open) // the default asks for a verified address, and no mail is sent yet
+        .mail(MailSettings::directory("embed-mail", "Notes <notes@example.com>".parse()?)) // or MailSettings::smtp
+        .registration(RegistrationMode::Open) // the default lets nobody in before their address is verified
         .start()
         .await?;
     let notes = SqlitePool::connect("sqlite:embed-notes.db?mode=rwc").await?;

@@ -5,7 +5,7 @@ use std::process::{Command, Output};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use doorward_tests::service::{MASTER_KEY, binary};
+use doorward_tests::service::{FILE_MAIL, MASTER_KEY, binary};
 use doorward_tests::{Client, Database, Dev, PASSWORD, Service};
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -22,13 +22,23 @@ fn run(arguments: &[&str], variables: &[(&str, &str)]) -> Output {
         .unwrap()
 }
 
-/// What has to be given, with `extra` on top.
-fn check(extra: &[(&str, &str)]) -> Output {
-    let mut variables = vec![
+/// What has to be given.
+fn needed() -> Vec<(&'static str, &'static str)> {
+    mailing(&[
         ("PUBLIC_URL", "https://auth.example.com"),
         ("DATABASE__URL", "sqlite:doorward.db"),
         ("SECRETS__MASTER_KEY", MASTER_KEY),
-    ];
+    ])
+}
+
+/// These variables, and mail into a folder.
+fn mailing<'a>(variables: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a str)> {
+    [variables, &FILE_MAIL].concat()
+}
+
+/// What has to be given, with `extra` on top.
+fn check(extra: &[(&str, &str)]) -> Output {
+    let mut variables = needed();
     variables.retain(|(name, _)| !extra.iter().any(|(other, _)| name == other));
     variables.extend(extra);
     run(&["check-config"], &variables)
@@ -118,14 +128,15 @@ fn what_is_missing_unknown_or_unsafe_stops_the_start_by_name() {
             assert!(!complaint.contains(value), "a secret is repeated: {complaint}");
         }
     }
-    for (missing, option) in
-        [("PUBLIC_URL", "public_url"), ("DATABASE__URL", "database.url"), ("SECRETS__MASTER_KEY", "secrets.master_key")]
-    {
-        let mut variables = vec![
-            ("PUBLIC_URL", "https://auth.example.com"),
-            ("DATABASE__URL", "sqlite:doorward.db"),
-            ("SECRETS__MASTER_KEY", MASTER_KEY),
-        ];
+    for (missing, option) in [
+        ("PUBLIC_URL", "public_url"),
+        ("DATABASE__URL", "database.url"),
+        ("SECRETS__MASTER_KEY", "secrets.master_key"),
+        ("MAIL__TRANSPORT", "mail.transport"),
+        ("MAIL__FROM", "mail.from"),
+        ("MAIL__DIRECTORY", "mail.directory"),
+    ] {
+        let mut variables = needed();
         variables.retain(|(name, _)| *name != missing);
         for command in ["check-config", "serve", "migrate"] {
             let output = run(&[command], &variables);
@@ -142,11 +153,11 @@ fn bad_usage_ends_with_2_and_anything_else_with_1() {
     assert_eq!(run(&["dev", "--listen", "0.0.0.0:0"], &[]).status.code(), Some(2));
     assert_eq!(run(&["dev", "--listen", "127.0.0.1:0"], &[("DATABASE__URL", "sqlite:x")]).status.code(), Some(2));
     assert_eq!(run(&["serve", "--config", "/nonexistent.toml"], &[]).status.code(), Some(2));
-    let unreachable = [
+    let unreachable = mailing(&[
         ("PUBLIC_URL", "https://auth.example.com"),
         ("DATABASE__URL", "postgres://nobody@127.0.0.1:1/none"),
         ("SECRETS__MASTER_KEY", MASTER_KEY),
-    ];
+    ]);
     assert_eq!(run(&["serve"], &unreachable).status.code(), Some(1));
     assert_eq!(run(&["migrate"], &unreachable).status.code(), Some(1));
 }
@@ -192,11 +203,7 @@ fn a_value_that_cannot_be_read_is_not_taken_for_none() {
     let output = Command::new(binary())
         .arg("check-config")
         .env_clear()
-        .envs([
-            ("DOORWARD__PUBLIC_URL", "https://auth.example.com"),
-            ("DOORWARD__DATABASE__URL", "sqlite:doorward.db"),
-            ("DOORWARD__SECRETS__MASTER_KEY", MASTER_KEY),
-        ])
+        .envs(needed().into_iter().map(|(name, value)| (format!("DOORWARD__{name}"), value)))
         .env("DOORWARD__REGISTRATION__MODE", mode)
         .output()
         .unwrap();
@@ -213,7 +220,8 @@ fn a_file_is_read_and_the_environment_overrides_it() {
     let text = format!(
         "public_url = \"https://auth.example.com\"\ntrusted_proxies = [\"10.0.0.0/8\", \"::1\"]\n\
          [database]\nurl = \"sqlite:doorward.db\"\n[secrets]\nmaster_key_file = \"{}\"\n\
-         [password.argon2]\nmemory_kib = 46000\niterations = 1\n[cors]\norigins = [\"https://a.example\"]\n",
+         [password.argon2]\nmemory_kib = 46000\niterations = 1\n[cors]\norigins = [\"https://a.example\"]\n\
+         [mail]\ntransport = \"file\"\nfrom = \"no-reply@example.com\"\ndirectory = \"mail\"\n",
         key.display()
     );
     std::fs::write(&file, &text).unwrap();
@@ -223,7 +231,7 @@ fn a_file_is_read_and_the_environment_overrides_it() {
     assert_eq!(overridden.status.code(), Some(2));
     let twice = run(&arguments, &[("SECRETS__MASTER_KEY", MASTER_KEY)]);
     assert!(String::from_utf8(twice.stderr).unwrap().contains("given twice"));
-    std::fs::write(&file, text + "colour = \"blue\"\n").unwrap();
+    std::fs::write(&file, format!("colour = \"blue\"\n{text}")).unwrap();
     let unknown = run(&arguments, &[]);
     assert_eq!(unknown.status.code(), Some(2));
     assert!(String::from_utf8(unknown.stderr).unwrap().contains("colour"));
@@ -312,12 +320,12 @@ async fn changing_the_algorithm_keeps_the_old_tokens_valid() {
 fn another_master_key_opens_nothing() {
     let mut service = Service::start(Database::Sqlite, &[]);
     service.terminate();
-    let variables = [
+    let variables = mailing(&[
         ("PUBLIC_URL", "http://localhost:1"),
         ("LISTEN", "127.0.0.1:0"),
         ("DATABASE__URL", service.database_url.as_str()),
         ("SECRETS__MASTER_KEY", "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="),
-    ];
+    ]);
     let output = run(&["serve"], &variables);
     let complaint = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(1), "{complaint}");
@@ -486,13 +494,13 @@ fn connections_of(service: &Service) -> usize {
 fn migrations_are_applied_by_whoever_is_allowed_to() {
     let folder = tempfile::tempdir().unwrap();
     let url = format!("sqlite:{}", folder.path().join("doorward.db").display());
-    let variables = [
+    let variables = mailing(&[
         ("PUBLIC_URL", "http://localhost:1"),
         ("LISTEN", "127.0.0.1:0"),
         ("DATABASE__URL", url.as_str()),
         ("DATABASE__MIGRATE", "false"),
         ("SECRETS__MASTER_KEY", MASTER_KEY),
-    ];
+    ]);
     let missing = run(&["serve"], &variables);
     assert_eq!(missing.status.code(), Some(1), "{missing:?}");
     assert!(!folder.path().join("doorward.db").exists(), "refusing made a database");

@@ -2,11 +2,12 @@
 
 use std::net::SocketAddr;
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::routing::get;
-use doorward::{CurrentUser, Doorward, OptionalUser, RegistrationMode};
+use doorward::{CurrentUser, Doorward, MailSettings, MemoryTransport, OptionalUser, RegistrationMode};
 use doorward_tests::service::{free_address, target_folder};
 use doorward_tests::{Client, Database, PASSWORD, postgres};
 use reqwest::Method;
@@ -93,6 +94,7 @@ async fn start(database: Database, folder: &std::path::Path) -> Doorward {
     };
     Doorward::builder("https://host.example/auth", &url)
         .master_key_file(folder.join("master.key"))
+        .mail(MailSettings::transport(Arc::new(MemoryTransport::new())))
         .registration(RegistrationMode::Open)
         .start()
         .await

@@ -41,7 +41,8 @@ impl Dev {
             let path = database.display().to_string().replace('%', "%25").replace('?', "%3F");
             let database_url = SecretString::from(format!("sqlite:{path}"));
             let listen = listener.local_addr()?;
-            let (settings, server) = load_dev(super::environment()?, listen, database_url, master_key)?;
+            let (settings, server) =
+                load_dev(super::environment()?, listen, database_url, master_key, self.data.join("mail"))?;
             logging::start(&server.log)?;
             run_on(listener, settings, server, |url| super::say(&format!("Doorward answers at {url}"))).await
         })

@@ -44,10 +44,7 @@ pub(super) async fn run_on(
         RegistrationMode::Open => {
             tracing::warn!("registration.mode is open: registering tells whether an address has an account");
         }
-        RegistrationMode::Verified => tracing::warn!(
-            "registration.mode is verified and this version sends no mail yet: new accounts cannot log in"
-        ),
-        RegistrationMode::Closed => {}
+        RegistrationMode::Verified | RegistrationMode::Closed => {}
     }
     let background = tokio::spawn(doorward.background());
     tracing::info!(listen = %listener.local_addr()?, url, "answering");

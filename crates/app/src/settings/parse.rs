@@ -5,7 +5,7 @@
 use std::fmt::{self, Display};
 use std::fs;
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use config::{Config, Environment, File, FileFormat};
@@ -21,6 +21,7 @@ use thiserror::Error;
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use url::{Host, Url};
 
+use super::mail;
 use super::raw::{List, Raw};
 use super::{ConnectionLimits, LogFormat, LogSettings, ServerSettings, Settings};
 use crate::StartError;
@@ -59,7 +60,7 @@ pub fn load_serve(
     file: Option<&Path>,
     environment: impl IntoIterator<Item = (String, String)>,
 ) -> Result<(Settings, ServerSettings), InvalidSettings> {
-    let raw = read(file, environment)?;
+    let mut raw = read(file, environment)?;
     let mut check = Check::default();
     let public_url = check.required("public_url", raw.public_url.as_deref(), parse_public_url);
     let database_url = check.secret("database.url", raw.database.url.clone(), raw.database.url_file.as_deref());
@@ -67,10 +68,13 @@ pub fn load_serve(
         check.secret("secrets.master_key", raw.secrets.master_key.clone(), raw.secrets.master_key_file.as_deref());
     let master_key = check.required("secrets.master_key", master_key, |text| MasterKey::from_base64(&text));
     let database_url = check.required("database.url", database_url, parse_database_url);
-    let (Some(public_url), Some(database_url), Some(master_key)) = (public_url, database_url, master_key) else {
+    let mail = mail::read(&mut check, std::mem::take(&mut raw.mail), None);
+    let (Some(public_url), Some(database_url), Some(master_key), Some(mail)) =
+        (public_url, database_url, master_key, mail)
+    else {
         return Err(InvalidSettings(check.0));
     };
-    let settings = Settings::new(public_url, database_url, master_key);
+    let settings = Settings::new(public_url, database_url, master_key, mail);
     finish(check, raw, settings, SocketAddr::from(([127, 0, 0, 1], 8080)), LogFormat::Json)
 }
 
@@ -84,8 +88,9 @@ pub fn load_dev(
     listen: SocketAddr,
     database_url: SecretString,
     master_key: MasterKey,
+    mail_folder: PathBuf,
 ) -> Result<(Settings, ServerSettings), InvalidSettings> {
-    let raw = read(None, environment)?;
+    let mut raw = read(None, environment)?;
     let mut check = Check::default();
     for (name, given) in [
         ("listen", raw.listen.is_some()),
@@ -102,7 +107,10 @@ pub fn load_dev(
         check.note("listen", "must have a port");
         return Err(InvalidSettings(check.0));
     };
-    let mut settings = Settings::new(public_url, database_url, master_key);
+    let Some(mail) = mail::read(&mut check, std::mem::take(&mut raw.mail), Some(mail_folder)) else {
+        return Err(InvalidSettings(check.0));
+    };
+    let mut settings = Settings::new(public_url, database_url, master_key, mail);
     settings.registration = RegistrationMode::Open;
     settings.cookie_origins = OriginList(Origin::of(&by_address).into_iter().collect());
     finish(check, raw, settings, listen, LogFormat::Text)
@@ -225,15 +233,15 @@ fn finish(
 
 /// Collects what is wrong, so that one start tells as much as it can.
 #[derive(Default)]
-struct Check(Vec<OptionError>);
+pub(super) struct Check(Vec<OptionError>);
 
 impl Check {
-    fn note(&mut self, option: &str, problem: impl Display) {
+    pub(super) fn note(&mut self, option: &str, problem: impl Display) {
         self.0.push(OptionError { option: option.to_owned(), problem: problem.to_string() });
     }
 
     /// The value of an option that has a default.
-    fn or<T, V, E: Display>(
+    pub(super) fn or<T, V, E: Display>(
         &mut self,
         option: &str,
         given: Option<V>,
@@ -251,7 +259,7 @@ impl Check {
     }
 
     /// The value of an option that has none.
-    fn required<T, V, E: Display>(
+    pub(super) fn required<T, V, E: Display>(
         &mut self,
         option: &str,
         given: Option<V>,
@@ -271,7 +279,12 @@ impl Check {
     }
 
     /// A secret, given itself or by the path of a file that holds it.
-    fn secret(&mut self, option: &str, given: Option<SecretString>, file: Option<&Path>) -> Option<SecretString> {
+    pub(super) fn secret(
+        &mut self,
+        option: &str,
+        given: Option<SecretString>,
+        file: Option<&Path>,
+    ) -> Option<SecretString> {
         match (given, file) {
             (Some(_), Some(_)) => {
                 self.note(option, "is given twice, by itself and by its file (one may be in the configuration and one in the environment)");
@@ -381,7 +394,7 @@ fn at_least_one<N: PartialOrd + From<u8>>(number: N) -> Result<N, &'static str> 
     if number >= N::from(1) { Ok(number) } else { Err("must be at least 1") }
 }
 
-fn non_empty(text: String) -> Result<String, &'static str> {
+pub(super) fn non_empty(text: String) -> Result<String, &'static str> {
     if text.trim().is_empty() { Err("must not be empty") } else { Ok(text) }
 }
 

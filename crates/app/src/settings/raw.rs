@@ -22,6 +22,7 @@ pub(super) struct Raw {
     pub(super) secrets: Secrets,
     pub(super) limits: Limits,
     pub(super) cors: Cors,
+    pub(super) mail: Mail,
     pub(super) log: Log,
 }
 
@@ -109,6 +110,29 @@ pub(super) struct Cors {
 pub(super) struct Log {
     pub(super) format: Option<String>,
     pub(super) level: Option<String>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Mail {
+    pub(super) transport: Option<String>,
+    pub(super) from: Option<String>,
+    pub(super) directory: Option<PathBuf>,
+    pub(super) templates: Option<PathBuf>,
+    pub(super) service_name: Option<String>,
+    pub(super) smtp: Smtp,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Smtp {
+    pub(super) url: Option<SecretString>,
+    pub(super) url_file: Option<PathBuf>,
+    pub(super) security: Option<String>,
+    pub(super) username: Option<String>,
+    pub(super) password: Option<SecretString>,
+    pub(super) password_file: Option<PathBuf>,
+    pub(super) ca_file: Option<PathBuf>,
 }
 
 /// Several texts: an array in a file, separated by commas in the environment.

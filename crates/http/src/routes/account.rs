@@ -2,13 +2,13 @@
 
 use axum::Json;
 use axum::extract::State;
-use doorward_auth::{Auth, Rename};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use doorward_auth::{Auth, ChangeEmail, ChangePassword, DeleteAccount, Rename};
 use doorward_domain::{DisplayName, User};
 use serde::Serialize;
 
-use axum::response::{IntoResponse, Response};
-
-use super::session::name;
+use super::session::{email, name, password};
 use crate::body::{Body, Fields, FromFields};
 use crate::client::From as ComesFrom;
 use crate::current_user::CurrentUser;
@@ -68,4 +68,65 @@ pub(super) async fn change_me(
         None => auth.me(&user).await?,
     };
     Ok(Json(UserView::from(&changed)).into_response())
+}
+
+pub(super) struct ChangePasswordBody(ChangePassword);
+
+impl FromFields for ChangePasswordBody {
+    fn from_fields(fields: &mut Fields) -> Option<Self> {
+        let (current, new) = (password(fields, "current_password"), password(fields, "new_password"));
+        Some(Self(ChangePassword { current: current?, new: new? }))
+    }
+}
+
+pub(super) async fn change_password(
+    State(auth): State<Auth>,
+    ComesFrom(client): ComesFrom,
+    user: CurrentUser,
+    Body(body): Body<ChangePasswordBody>,
+) -> Result<StatusCode, Problem> {
+    auth.change_password(&user, body.0, &client).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+pub(super) struct ChangeEmailBody(ChangeEmail);
+
+impl FromFields for ChangeEmailBody {
+    fn from_fields(fields: &mut Fields) -> Option<Self> {
+        let (email, password) = (email(fields), password(fields, "password"));
+        Some(Self(ChangeEmail { email: email?, password: password? }))
+    }
+}
+
+pub(super) async fn change_email(
+    State(auth): State<Auth>,
+    ComesFrom(client): ComesFrom,
+    user: CurrentUser,
+    Body(body): Body<ChangeEmailBody>,
+) -> Result<Response, Problem> {
+    auth.change_email(&user, body.0, &client).await?;
+    Ok(verification_sent())
+}
+
+/// The answer to whatever sends a mail, whether or not there is anybody to send it to.
+pub(super) fn verification_sent() -> Response {
+    (StatusCode::ACCEPTED, Json(serde_json::json!({ "status": "verification_sent" }))).into_response()
+}
+
+pub(super) struct DeleteMeBody(DeleteAccount);
+
+impl FromFields for DeleteMeBody {
+    fn from_fields(fields: &mut Fields) -> Option<Self> {
+        Some(Self(DeleteAccount { password: password(fields, "password")? }))
+    }
+}
+
+pub(super) async fn delete_me(
+    State(auth): State<Auth>,
+    ComesFrom(client): ComesFrom,
+    user: CurrentUser,
+    Body(body): Body<DeleteMeBody>,
+) -> Result<StatusCode, Problem> {
+    auth.delete_account(&user, body.0, &client).await?;
+    Ok(StatusCode::NO_CONTENT)
 }

@@ -1,6 +1,8 @@
 //! The endpoints. Each file holds those of one subject, their bodies and their answers.
 
 mod account;
+mod mailed;
+mod pages;
 mod service;
 mod session;
 
@@ -52,7 +54,16 @@ pub fn routes(auth: Auth, config: HttpConfig) -> Router {
         .route("/api/auth/refresh", post(session::refresh))
         .route("/api/auth/logout", post(session::logout))
         .route("/api/auth/logout-all", post(session::logout_all))
-        .route("/api/auth/me", get(account::me).patch(account::change_me))
+        .route("/api/auth/me", get(account::me).patch(account::change_me).delete(account::delete_me))
+        .route("/api/auth/change-password", post(account::change_password))
+        .route("/api/auth/change-email", post(account::change_email))
+        .route("/api/auth/change-email/confirm", post(mailed::confirm_email_change))
+        .route("/api/auth/change-email/undo", post(mailed::undo_email_change))
+        .route("/api/auth/verify-email", post(mailed::verify_email))
+        .route("/api/auth/verify-email/resend", post(mailed::resend_verification))
+        .route("/api/auth/reset-password", post(mailed::request_password_reset))
+        .route("/api/auth/reset-password/confirm", post(mailed::reset_password))
+        .merge(pages::routes())
         .route("/.well-known/jwks.json", get(service::jwks))
         .route("/.well-known/oauth-authorization-server", get(service::metadata))
         .route("/healthz", get(service::alive))

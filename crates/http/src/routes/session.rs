@@ -12,7 +12,7 @@ use doorward_domain::{DisplayName, EmailAddress, Password};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
 
-use super::account::UserView;
+use super::account::{UserView, verification_sent};
 use crate::body::{Body, Fields, FromFields};
 use crate::client::From as ComesFrom;
 use crate::config::HttpConfig;
@@ -56,9 +56,10 @@ pub(super) fn email(fields: &mut Fields) -> Option<EmailAddress> {
     fields.noting(EmailAddress::parse(&text).map_err(|refused| email_error("email", refused)))
 }
 
-fn password(fields: &mut Fields) -> Option<Password> {
-    let text = fields.secret("password")?;
-    fields.noting(Password::parse(&text).map_err(|refused| password_error("password", refused)))
+/// The password in the field of this name.
+pub(super) fn password(fields: &mut Fields, name: &str) -> Option<Password> {
+    let text = fields.secret(name)?;
+    fields.noting(Password::parse(&text).map_err(|refused| password_error(name, refused)))
 }
 
 /// The name, where the field is there at all; `null` is no name.
@@ -74,7 +75,7 @@ pub(super) struct RegisterBody {
 
 impl FromFields for RegisterBody {
     fn from_fields(fields: &mut Fields) -> Option<Self> {
-        let (email, password, name) = (email(fields), password(fields), name(fields));
+        let (email, password, name) = (email(fields), password(fields, "password"), name(fields));
         let delivery = Delivery::from_fields(fields);
         Some(Self { request: Register { email: email?, password: password?, name }, delivery })
     }
@@ -92,10 +93,7 @@ pub(super) async fn register(
         Registration::SessionStarted(grant) => {
             Ok((StatusCode::CREATED, grant_response(&grant, body.delivery, &config)).into_response())
         }
-        Registration::VerificationPending => {
-            let status = serde_json::json!({ "status": "verification_sent" });
-            Ok((StatusCode::ACCEPTED, Json(status)).into_response())
-        }
+        Registration::VerificationPending => Ok(verification_sent()),
     }
 }
 
@@ -106,7 +104,7 @@ pub(super) struct LoginBody {
 
 impl FromFields for LoginBody {
     fn from_fields(fields: &mut Fields) -> Option<Self> {
-        let (email, password) = (email(fields), password(fields));
+        let (email, password) = (email(fields), password(fields, "password"));
         let delivery = Delivery::from_fields(fields);
         Some(Self { request: Login { email: email?, password: password? }, delivery })
     }

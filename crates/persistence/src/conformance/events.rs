@@ -38,6 +38,7 @@ pub async fn events_survive_the_round_trip_newest_first(store: Arc<dyn Store>) -
             ip: "192.0.2.1".parse().ok(),
             user_agent: Some(UserAgent::sanitized("curl/8")),
             request_id: RequestId::parse("request-1"),
+            locale: None,
         },
         ..event(2)?
     };

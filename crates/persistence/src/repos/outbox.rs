@@ -235,8 +235,12 @@ impl<D: Dialect> Outbox for Unit<D> {
         .await
     }
 
-    async fn remove(&mut self, id: MailId) -> Result<bool, StoreError> {
-        Statement::<D>::new("DELETE FROM outbox WHERE id = $1").bind(id.uuid()).happened(self.connection()).await
+    async fn remove(&mut self, id: MailId, now: Timestamp) -> Result<bool, StoreError> {
+        Statement::<D>::new("DELETE FROM outbox WHERE id = $1 AND (locked_until IS NULL OR locked_until <= $2)")
+            .bind(id.uuid())
+            .bind(now.unix_micros())
+            .happened(self.connection())
+            .await
     }
 
     async fn forget_allowances(&mut self, moment: Timestamp, limit: u32) -> Result<u64, StoreError> {

@@ -7,6 +7,7 @@
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::Router;
@@ -14,7 +15,7 @@ use axum::routing::get;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use doorward::settings::ConnectionLimits;
-use doorward::{CurrentUser, Doorward, RegistrationMode, server};
+use doorward::{CurrentUser, Doorward, MailSettings, MemoryTransport, RegistrationMode, server};
 use doorward_tests::Client;
 use jsonwebtoken::{Algorithm, DecodingKey};
 use serde_json::Value;
@@ -34,6 +35,7 @@ pub(crate) fn serve() {
         let url = format!("sqlite:{}", folder.path().join("doorward.db").display());
         let doorward = Doorward::builder("http://localhost", &url)
             .master_key_file(folder.path().join("key"))
+            .mail(MailSettings::transport(Arc::new(MemoryTransport::new())))
             .registration(RegistrationMode::Open)
             .start()
             .await

@@ -1,0 +1,96 @@
+//! What is done with a mailed token, and asking for the mails.
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use doorward_auth::{
+    Auth, ConfirmEmailChange, RequestPasswordReset, ResendVerification, ResetPassword, UndoEmailChange, VerifyEmail,
+};
+use doorward_domain::EmailAddress;
+use secrecy::SecretString;
+
+use super::account::verification_sent;
+use super::session::{email, password};
+use crate::body::{Body, Fields, FromFields};
+use crate::client::From as ComesFrom;
+use crate::problem::Problem;
+
+pub(super) struct AddressBody(EmailAddress);
+
+impl FromFields for AddressBody {
+    fn from_fields(fields: &mut Fields) -> Option<Self> {
+        Some(Self(email(fields)?))
+    }
+}
+
+pub(super) struct TokenBody(SecretString);
+
+impl FromFields for TokenBody {
+    fn from_fields(fields: &mut Fields) -> Option<Self> {
+        Some(Self(fields.secret("token")?))
+    }
+}
+
+pub(super) async fn resend_verification(
+    State(auth): State<Auth>,
+    ComesFrom(client): ComesFrom,
+    Body(AddressBody(email)): Body<AddressBody>,
+) -> Result<Response, Problem> {
+    auth.resend_verification(ResendVerification { email }, &client).await?;
+    Ok(verification_sent())
+}
+
+pub(super) async fn verify_email(
+    State(auth): State<Auth>,
+    ComesFrom(client): ComesFrom,
+    Body(TokenBody(token)): Body<TokenBody>,
+) -> Result<StatusCode, Problem> {
+    auth.verify_email(VerifyEmail { token }, &client).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+pub(super) async fn request_password_reset(
+    State(auth): State<Auth>,
+    ComesFrom(client): ComesFrom,
+    Body(AddressBody(email)): Body<AddressBody>,
+) -> Result<Response, Problem> {
+    auth.request_password_reset(RequestPasswordReset { email }, &client).await?;
+    Ok((StatusCode::ACCEPTED, Json(serde_json::json!({ "status": "reset_sent" }))).into_response())
+}
+
+pub(super) struct ResetPasswordBody(ResetPassword);
+
+impl FromFields for ResetPasswordBody {
+    fn from_fields(fields: &mut Fields) -> Option<Self> {
+        let (token, password) = (fields.secret("token"), password(fields, "password"));
+        Some(Self(ResetPassword { token: token?, password: password? }))
+    }
+}
+
+pub(super) async fn reset_password(
+    State(auth): State<Auth>,
+    ComesFrom(client): ComesFrom,
+    Body(ResetPasswordBody(request)): Body<ResetPasswordBody>,
+) -> Result<StatusCode, Problem> {
+    auth.reset_password(request, &client).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+pub(super) async fn confirm_email_change(
+    State(auth): State<Auth>,
+    ComesFrom(client): ComesFrom,
+    Body(TokenBody(token)): Body<TokenBody>,
+) -> Result<StatusCode, Problem> {
+    auth.confirm_email_change(ConfirmEmailChange { token }, &client).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+pub(super) async fn undo_email_change(
+    State(auth): State<Auth>,
+    ComesFrom(client): ComesFrom,
+    Body(TokenBody(token)): Body<TokenBody>,
+) -> Result<StatusCode, Problem> {
+    auth.undo_email_change(UndoEmailChange { token }, &client).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
