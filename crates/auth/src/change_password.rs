@@ -1,4 +1,4 @@
-use doorward_domain::{Client, EndReason, EventKind, MailKind, OneTimePurpose, Password, PasswordRefused};
+use doorward_domain::{Client, EndReason, EventKind, EventReason, MailKind, OneTimePurpose, Password, PasswordRefused};
 use thiserror::Error;
 
 use crate::unit::retrying;
@@ -67,6 +67,207 @@ impl Auth {
         })
         .await?;
         // The password changed while it was being checked, so the one that was given is no longer it.
-        if changed { Ok(()) } else { Err(ReauthenticationError::from(Unauthenticated).into()) }
+        if !changed {
+            self.record(act, EventReason::CredentialChanged, Some(user.id), client).await?;
+            return Err(ReauthenticationError::from(Unauthenticated).into());
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use doorward_domain::store::{Allowance, MockUnit};
+    use doorward_domain::{EventReason, Mail, PasswordCredential, SessionId, User};
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::RegistrationMode;
+    use crate::password::{HashingError, MockPasswordScreen, Verification};
+    use crate::testing::{
+        NOW, SESSION_ID, Seen, Setup, USER_ID, VERSION, access_token, client, credential, current_user, disabled_user,
+        email, expect_event, hash, password, recording, user,
+    };
+
+    const OTHER: SessionId = SessionId::from_uuid(Uuid::from_u128(8));
+    const OLD: &str = "the password so far";
+    const NEW: &str = "correct horse battery staple";
+
+    fn request() -> ChangePassword {
+        ChangePassword { current: password(OLD), new: password(NEW) }
+    }
+
+    /// A service in which the password so far is found to be this.
+    fn checking(found: Verification) -> Setup {
+        let mut setup = Setup::new(RegistrationMode::Verified);
+        let mut unit = MockUnit::default();
+        let find = unit.users.expect_find().times(1);
+        find.withf(|id| *id == USER_ID).returning(|_| Ok(Some(user())));
+        let find = unit.credentials.expect_find().times(1);
+        find.withf(|id| *id == USER_ID).returning(|_| Ok(Some(credential())));
+        setup.store.plan_read(unit);
+        setup.hasher.expect_verify().times(1).returning(move |given, _| {
+            assert_eq!(given.expose(), OLD);
+            Ok(found.clone())
+        });
+        setup
+    }
+
+    /// A service in which the password so far is right and one password is hashed, while no unit is open.
+    fn hashing() -> Setup {
+        let mut setup = checking(Verification::Right { upgraded: None });
+        let store = Arc::clone(&setup.store);
+        setup.hasher.expect_hash().times(1).returning(move |given| {
+            assert_eq!(given.expose(), NEW);
+            assert!(!store.in_use(), "a unit is open while a password is hashed");
+            Ok(hash("a new hash"))
+        });
+        setup
+    }
+
+    /// A unit in which the password is still what it was, provided that there is a user.
+    fn holding(user: Option<User>) -> MockUnit {
+        let mut unit = MockUnit::default();
+        let hold = unit.credentials.expect_hold().times(1);
+        hold.withf(|id, version| (*id, *version) == (USER_ID, VERSION)).returning(move |_, _| Ok(user.clone()));
+        unit
+    }
+
+    /// A unit that sets the password and does everything that belongs to it.
+    fn setting(credentials: &Seen<PasswordCredential>, mails: &Seen<Mail>) -> MockUnit {
+        let mut unit = holding(Some(user()));
+        let seen = credentials.clone();
+        unit.credentials.expect_set().times(1).returning(move |credential| {
+            seen.note(credential.clone());
+            Ok(())
+        });
+        let revoke = unit.one_time_tokens.expect_revoke_all().times(1);
+        let spared = Some(OneTimePurpose::UndoEmailChange);
+        let revoke = revoke.withf(move |id, except, now| (*id, *except, *now) == (USER_ID, spared, NOW));
+        revoke.returning(|_, _, _| Ok(()));
+        let cancel = unit.outbox.expect_cancel().times(1);
+        cancel.withf(|id, address| *id == USER_ID && *address == email()).returning(|_, _| Ok(()));
+        let end = unit.sessions.expect_end_all().times(1);
+        let end = end.withf(|id, except, reason, now| {
+            (*id, *except, *reason, *now) == (USER_ID, Some(SESSION_ID), EndReason::PasswordChanged, NOW)
+        });
+        end.returning(|_, _, _, _| Ok(vec![OTHER]));
+        let allow = unit.outbox.expect_take_allowance().times(1);
+        let allow = allow.withf(|address, allowance, _, _| *address == email() && *allowance == Allowance::Requested);
+        allow.returning(|_, _, _, _| Ok(true));
+        let seen = mails.clone();
+        unit.outbox.expect_push().times(1).returning(move |mail| {
+            seen.note(mail.clone());
+            Ok(())
+        });
+        expect_event(&mut unit, EventKind::PasswordChange, None, (Some(USER_ID), Some(SESSION_ID)));
+        unit
+    }
+
+    #[pollster::test]
+    async fn a_change_sets_the_password_and_ends_every_session_but_the_one_that_asks() {
+        let (credentials, mails) = (Seen::default(), Seen::default());
+        let setup = hashing();
+        let written = setup.store.plan_write(setting(&credentials, &mails));
+        let auth = setup.auth();
+
+        auth.change_password(&current_user(&auth), request(), &client()).await.unwrap();
+
+        assert!(written.yes());
+        let set = credentials.only();
+        assert_eq!((set.user_id, set.hash), (USER_ID, hash("a new hash")));
+        assert_ne!(set.version, VERSION);
+        let mail = mails.only();
+        assert_eq!((mail.kind, mail.to, mail.user_id), (MailKind::PasswordChanged, email(), Some(USER_ID)));
+        assert!(auth.parts().ended_sessions.has_ended(OTHER));
+        assert!(auth.authenticate(&access_token()).is_ok(), "the session that asks goes on");
+    }
+
+    #[pollster::test]
+    async fn a_wrong_password_changes_nothing_and_counts_as_a_failure() {
+        let setup = checking(Verification::Wrong);
+        let mut unit = recording(EventKind::PasswordChange, EventReason::WrongPassword, Some(USER_ID));
+        unit.credentials.expect_note_failure().times(1).withf(|id| *id == USER_ID).returning(|_| Ok(()));
+        let written = setup.store.plan_write(unit);
+        let auth = setup.auth();
+
+        let outcome = auth.change_password(&current_user(&auth), request(), &client()).await;
+
+        let Err(ChangePasswordError::Reauthentication(error)) = outcome else { panic!("{outcome:?}") };
+        assert!(matches!(error, ReauthenticationError::InvalidCredentials), "{error:?}");
+        assert!(written.yes());
+    }
+
+    #[pollster::test]
+    async fn a_refused_password_is_neither_hashed_nor_written() {
+        for (text, refused) in [
+            ("1234567", PasswordRefused::TooShort { min_length: 8 }),
+            ("ada@example.com", PasswordRefused::ContainsContext),
+            ("a common one", PasswordRefused::TooCommon),
+        ] {
+            let mut setup = checking(Verification::Right { upgraded: None });
+            setup.screen = MockPasswordScreen::new();
+            setup.screen.expect_is_common().returning(|password| password.expose() == "a common one");
+            let auth = setup.auth();
+
+            let wish = ChangePassword { new: password(text), ..request() };
+            let outcome = auth.change_password(&current_user(&auth), wish, &client()).await;
+
+            let Err(ChangePasswordError::PasswordRefused(reason)) = outcome else { panic!("{text}: {outcome:?}") };
+            assert_eq!(reason, refused, "{text}");
+        }
+    }
+
+    #[pollster::test]
+    async fn a_password_that_changed_while_it_was_checked_is_not_replaced() {
+        for held in [None, Some(disabled_user())] {
+            let setup = hashing();
+            let undone = setup.store.plan_write(holding(held));
+            let refusal = recording(EventKind::PasswordChange, EventReason::CredentialChanged, Some(USER_ID));
+            let recorded = setup.store.plan_write(refusal);
+            let auth = setup.auth();
+
+            let outcome = auth.change_password(&current_user(&auth), request(), &client()).await;
+
+            let refused = matches!(
+                outcome,
+                Err(ChangePasswordError::Reauthentication(ReauthenticationError::Unauthenticated(_)))
+            );
+            assert!(refused, "{outcome:?}");
+            assert!(!undone.yes() && recorded.yes());
+            assert!(!auth.parts().ended_sessions.has_ended(OTHER));
+        }
+    }
+
+    #[pollster::test]
+    async fn a_full_hashing_queue_writes_nothing() {
+        let mut setup = checking(Verification::Right { upgraded: None });
+        setup.hasher.expect_hash().times(1).returning(|_| Err(HashingError::Overloaded));
+        let auth = setup.auth();
+
+        let outcome = auth.change_password(&current_user(&auth), request(), &client()).await;
+
+        let Err(ChangePasswordError::Reauthentication(ReauthenticationError::Fault(fault))) = outcome else {
+            panic!("{outcome:?}")
+        };
+        assert!(matches!(fault, Fault::Hashing(HashingError::Overloaded)), "{fault:?}");
+    }
+
+    #[pollster::test]
+    async fn a_collision_repeats_the_whole_unit_with_the_same_setting() {
+        let (credentials, mails) = (Seen::default(), Seen::default());
+        let setup = hashing();
+        setup.store.plan_collision(setting(&credentials, &mails));
+        let written = setup.store.plan_write(setting(&credentials, &mails));
+        let auth = setup.auth();
+
+        auth.change_password(&current_user(&auth), request(), &client()).await.unwrap();
+
+        assert!(written.yes());
+        let versions: Vec<_> = credentials.all().into_iter().map(|set| set.version).collect();
+        assert_eq!(versions.len(), 2);
+        assert_eq!(versions[0], versions[1]);
     }
 }

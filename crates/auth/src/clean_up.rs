@@ -57,25 +57,37 @@ mod tests {
         Setup::new(RegistrationMode::Verified)
     }
 
-    /// A unit that deletes so many sessions that were over at this moment.
-    fn deleting(over: Timestamp, sessions: u64) -> MockUnit {
+    /// A unit that deletes so many sessions, tokens and allowances that were over at this moment.
+    fn deleting(over: Timestamp, [sessions, tokens, allowances]: [u64; 3]) -> MockUnit {
         let mut unit = MockUnit::default();
         let delete = unit.sessions.expect_delete_expired().times(1);
         let delete = delete.withf(move |moment, limit| (*moment, *limit) == (over, CLEAN_UP_BATCH));
         delete.returning(move |_, _| Ok(sessions));
+        let delete = unit.one_time_tokens.expect_delete_expired().times(1);
+        let delete = delete.withf(move |moment, limit| (*moment, *limit) == (over, CLEAN_UP_BATCH));
+        delete.returning(move |_, _| Ok(tokens));
+        let forget = unit.outbox.expect_forget_allowances().times(1);
+        let forget = forget.withf(move |moment, limit| (*moment, *limit) == (over, CLEAN_UP_BATCH));
+        forget.returning(move |_, _| Ok(allowances));
         unit
     }
 
     #[pollster::test]
-    async fn sessions_are_kept_for_a_day_and_deleted_in_batches() {
-        for (sessions, more) in [(0, false), (499, false), (500, true)] {
+    async fn what_is_over_is_kept_for_a_day_and_deleted_in_batches() {
+        for (deleted, more) in [
+            ([0, 0, 0], false),
+            ([499, 499, 499], false),
+            ([500, 0, 0], true),
+            ([0, 500, 0], true),
+            ([0, 0, 500], true),
+        ] {
             let setup = setup();
-            let written = setup.store.plan_write(deleting(NOW.minus(DAY), sessions));
+            let written = setup.store.plan_write(deleting(NOW.minus(DAY), deleted));
 
             let outcome = setup.auth().clean_up().await.unwrap();
 
             assert!(written.yes());
-            assert_eq!(outcome, CleanUp { sessions, more });
+            assert_eq!(outcome, CleanUp { sessions: deleted[0], more });
         }
     }
 
@@ -84,8 +96,8 @@ mod tests {
         let nameable = TokenSettings::DEFAULT_LIFETIME + 2 * CLOCK_SKEW;
         let (last, past) = (NOW.plus(nameable).minus(SECOND), NOW.plus(nameable));
         let setup = setup();
-        setup.store.plan_write(deleting(last.minus(DAY), 0));
-        setup.store.plan_write(deleting(past.minus(DAY), 0));
+        setup.store.plan_write(deleting(last.minus(DAY), [0; 3]));
+        setup.store.plan_write(deleting(past.minus(DAY), [0; 3]));
         let time = setup.time.clone();
         let auth = setup.auth();
         auth.note_ended(SESSION_ID, NOW);
@@ -105,7 +117,7 @@ mod tests {
         collided.sessions.expect_delete_expired().times(1).returning(|_, _| Err(collision()));
         let setup = setup();
         let undone = setup.store.plan_write(collided);
-        let written = setup.store.plan_write(deleting(NOW.minus(DAY), 3));
+        let written = setup.store.plan_write(deleting(NOW.minus(DAY), [3, 2, 1]));
 
         let outcome = setup.auth().clean_up().await.unwrap();
 

@@ -1,4 +1,4 @@
-use doorward_domain::{Client, EndReason, EventKind, Password};
+use doorward_domain::{Client, EndReason, EventKind, EventReason, Password};
 
 use crate::unit::retrying;
 use crate::{Auth, CurrentUser, ReauthenticationError, Unauthenticated};
@@ -41,6 +41,134 @@ impl Auth {
             Ok(true)
         })
         .await?;
-        if deleted { Ok(()) } else { Err(Unauthenticated.into()) }
+        if !deleted {
+            self.record(act, EventReason::CredentialChanged, Some(user.id), client).await?;
+            return Err(Unauthenticated.into());
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use doorward_domain::store::MockUnit;
+    use doorward_domain::{EventReason, SessionId, User};
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::RegistrationMode;
+    use crate::password::Verification;
+    use crate::testing::{
+        NOW, SESSION_ID, Setup, USER_ID, VERSION, access_token, client, credential, current_user, disabled_user, email,
+        expect_event, password, recording, user,
+    };
+
+    const OTHER: SessionId = SessionId::from_uuid(Uuid::from_u128(8));
+
+    fn request() -> DeleteAccount {
+        DeleteAccount { password: password("correct horse battery staple") }
+    }
+
+    /// A service in which the password is found to be this.
+    fn checking(found: Verification) -> Setup {
+        let mut setup = Setup::new(RegistrationMode::Verified);
+        let mut unit = MockUnit::default();
+        let find = unit.users.expect_find().times(1);
+        find.withf(|id| *id == USER_ID).returning(|_| Ok(Some(user())));
+        let find = unit.credentials.expect_find().times(1);
+        find.withf(|id| *id == USER_ID).returning(|_| Ok(Some(credential())));
+        setup.store.plan_read(unit);
+        setup.hasher.expect_verify().times(1).returning(move |given, _| {
+            assert_eq!(given.expose(), "correct horse battery staple");
+            Ok(found.clone())
+        });
+        setup
+    }
+
+    fn proven() -> Setup {
+        checking(Verification::Right { upgraded: None })
+    }
+
+    /// A unit in which the password is still what it was, provided that there is a user.
+    fn holding(user: Option<User>) -> MockUnit {
+        let mut unit = MockUnit::default();
+        let hold = unit.credentials.expect_hold().times(1);
+        hold.withf(|id, version| (*id, *version) == (USER_ID, VERSION)).returning(move |_, _| Ok(user.clone()));
+        unit
+    }
+
+    /// A unit that deletes the user with everything that is theirs.
+    fn deleting() -> MockUnit {
+        let mut unit = holding(Some(user()));
+        let end = unit.sessions.expect_end_all().times(1);
+        let end = end.withf(|id, except, reason, now| {
+            (*id, *except, *reason, *now) == (USER_ID, None, EndReason::LoggedOutEverywhere, NOW)
+        });
+        end.returning(|_, _, _, _| Ok(vec![SESSION_ID, OTHER]));
+        let erase = unit.outbox.expect_erase().times(1);
+        erase.withf(|id, address| *id == USER_ID && *address == email()).returning(|_, _| Ok(()));
+        let delete = unit.users.expect_delete().times(1);
+        delete.withf(|id, now| (*id, *now) == (USER_ID, NOW)).returning(|_, _| Ok(true));
+        expect_event(&mut unit, EventKind::AccountDeletion, None, (Some(USER_ID), Some(SESSION_ID)));
+        unit
+    }
+
+    #[pollster::test]
+    async fn a_deletion_takes_the_user_their_mails_and_their_sessions_in_one_unit() {
+        let setup = proven();
+        let written = setup.store.plan_write(deleting());
+        let auth = setup.auth();
+
+        auth.delete_account(&current_user(&auth), request(), &client()).await.unwrap();
+
+        assert!(written.yes());
+        for session in [SESSION_ID, OTHER] {
+            assert!(auth.parts().ended_sessions.has_ended(session));
+        }
+        assert_eq!(auth.authenticate(&access_token()), Err(Unauthenticated));
+    }
+
+    #[pollster::test]
+    async fn a_wrong_password_deletes_nothing_and_counts_as_a_failure() {
+        let setup = checking(Verification::Wrong);
+        let mut unit = recording(EventKind::AccountDeletion, EventReason::WrongPassword, Some(USER_ID));
+        unit.credentials.expect_note_failure().times(1).withf(|id| *id == USER_ID).returning(|_| Ok(()));
+        let written = setup.store.plan_write(unit);
+        let auth = setup.auth();
+
+        let outcome = auth.delete_account(&current_user(&auth), request(), &client()).await;
+
+        assert!(matches!(outcome, Err(ReauthenticationError::InvalidCredentials)), "{outcome:?}");
+        assert!(written.yes());
+        assert!(!auth.parts().ended_sessions.has_ended(SESSION_ID));
+    }
+
+    #[pollster::test]
+    async fn a_password_that_changed_while_it_was_checked_deletes_nothing() {
+        for held in [None, Some(disabled_user())] {
+            let setup = proven();
+            let undone = setup.store.plan_write(holding(held));
+            let refusal = recording(EventKind::AccountDeletion, EventReason::CredentialChanged, Some(USER_ID));
+            let recorded = setup.store.plan_write(refusal);
+            let auth = setup.auth();
+
+            let outcome = auth.delete_account(&current_user(&auth), request(), &client()).await;
+
+            assert!(matches!(outcome, Err(ReauthenticationError::Unauthenticated(_))), "{outcome:?}");
+            assert!(!undone.yes() && recorded.yes());
+            assert!(!auth.parts().ended_sessions.has_ended(SESSION_ID));
+        }
+    }
+
+    #[pollster::test]
+    async fn a_collision_repeats_the_whole_unit() {
+        let setup = proven();
+        setup.store.plan_collision(deleting());
+        let written = setup.store.plan_write(deleting());
+        let auth = setup.auth();
+
+        auth.delete_account(&current_user(&auth), request(), &client()).await.unwrap();
+
+        assert!(written.yes());
     }
 }

@@ -219,7 +219,7 @@ mod tests {
     use std::sync::Arc;
 
     use doorward_domain::store::MockUnit;
-    use doorward_domain::{SecurityEvent, SessionId, StoreError};
+    use doorward_domain::{Mail, SecurityEvent, SessionId, StoreError};
     use secrecy::ExposeSecret;
 
     use super::*;
@@ -447,5 +447,95 @@ mod tests {
 
         let overloaded = matches!(outcome, Err(LoginError::Fault(Fault::Hashing(HashingError::Overloaded))));
         assert!(overloaded, "{outcome:?}");
+    }
+
+    #[pollster::test]
+    async fn a_log_in_after_many_wrong_passwords_or_from_a_new_device_is_told_to_its_user() {
+        for (failures, device, expected) in [
+            (0, DeviceSeen::First, None),
+            (0, DeviceSeen::Known, None),
+            (4, DeviceSeen::Known, None),
+            (0, DeviceSeen::New, Some(MailKind::NewDevice)),
+            (4, DeviceSeen::New, Some(MailKind::NewDevice)),
+            (5, DeviceSeen::New, Some(MailKind::LoginAfterFailures)),
+            (5, DeviceSeen::Known, Some(MailKind::LoginAfterFailures)),
+            (9, DeviceSeen::First, Some(MailKind::LoginAfterFailures)),
+        ] {
+            let mails = Seen::<Mail>::default();
+            let mut unit = beginning(&Seen::default(), &Seen::default());
+            let take = unit.credentials.expect_take_failures().times(1);
+            take.withf(|id| *id == USER_ID).returning(move |_| Ok(failures));
+            let note = unit.sessions.expect_note_device().times(1);
+            let note =
+                note.withf(|id, digest, now| (*id, *digest, *now) == (USER_ID, device_digest(USER_ID, &client()), NOW));
+            note.returning(move |_, _, _| Ok(device));
+            unit.outbox.expect_take_allowance().returning(|_, _, _, _| Ok(true));
+            let seen = mails.clone();
+            unit.outbox.expect_push().returning(move |mail| {
+                seen.note(mail.clone());
+                Ok(())
+            });
+            let setup = setup(RegistrationMode::Verified, Some(user()), Ok(RIGHT));
+            let written = setup.store.plan_write(unit);
+
+            setup.auth().login(claim(), &client()).await.unwrap();
+
+            assert!(written.yes());
+            let told: Vec<_> = mails.all().into_iter().map(|mail| (mail.kind, mail.to, mail.user_id)).collect();
+            let expected: Vec<_> = expected.into_iter().map(|kind| (kind, email(), Some(USER_ID))).collect();
+            assert_eq!(told, expected, "{failures} {device:?}");
+        }
+    }
+
+    #[pollster::test]
+    async fn a_wrong_password_is_counted_with_the_same_statements_where_there_is_no_account() {
+        const NOBODY: UserId = UserId::from_uuid(uuid::Uuid::nil());
+        for (account, reason, counted) in [
+            (Some(user()), EventReason::WrongPassword, USER_ID),
+            (Some(disabled_user()), EventReason::WrongPassword, USER_ID),
+            (None, EventReason::UnknownAccount, NOBODY),
+        ] {
+            let user_id = account.as_ref().map(|user| user.id);
+            let mut unit = recording(EventKind::Login, reason, user_id);
+            let note = unit.credentials.expect_note_failure().times(1);
+            note.withf(move |id| *id == counted).returning(|_| Ok(()));
+            let setup = setup(RegistrationMode::Verified, account, Ok(Verification::Wrong));
+            let written = setup.store.plan_write(unit);
+
+            let outcome = setup.auth().login(claim(), &client()).await;
+
+            assert!(matches!(outcome, Err(LoginError::InvalidCredentials)), "{reason:?}: {outcome:?}");
+            assert!(written.yes());
+        }
+    }
+
+    #[pollster::test]
+    async fn a_right_password_is_never_counted_as_a_wrong_one() {
+        let unverified = User { email_verified_at: None, ..user() };
+        for (account, reason) in
+            [(disabled_user(), EventReason::AccountDisabled), (unverified, EventReason::EmailNotVerified)]
+        {
+            let mut unit = recording(EventKind::Login, reason, Some(USER_ID));
+            unit.credentials.expect_note_failure().returning(|_| panic!("a failure was counted"));
+            let setup = setup(RegistrationMode::Verified, Some(account), Ok(RIGHT));
+            let written = setup.store.plan_write(unit);
+
+            assert!(setup.auth().login(claim(), &client()).await.is_err(), "{reason:?}");
+            assert!(written.yes());
+        }
+    }
+
+    #[test]
+    fn a_device_is_told_by_its_user_and_by_what_it_says_it_is_without_the_numbers() {
+        let digest = |user_id, agent: &str| {
+            device_digest(user_id, &Client { user_agent: Some(UserAgent::sanitized(agent)), ..client() })
+        };
+        let other_user = UserId::from_uuid(uuid::Uuid::from_u128(9));
+        let firefox = digest(USER_ID, "Firefox/140.0 (X11; Linux)");
+        assert_eq!(digest(USER_ID, "Firefox/141.0 (X11; Linux)"), firefox);
+        assert_ne!(digest(USER_ID, "Firefox/140.0 (Windows)"), firefox);
+        assert_ne!(digest(other_user, "Firefox/140.0 (X11; Linux)"), firefox);
+        let elsewhere = Client { ip: None, request_id: None, locale: None, ..client() };
+        assert_eq!(device_digest(USER_ID, &elsewhere), device_digest(USER_ID, &client()));
     }
 }

@@ -74,3 +74,100 @@ impl Auth {
         Ok(unit.outbox().take_allowance(to, allowance, now, now.minus(ALLOWANCE_WINDOW)).await?)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use doorward_domain::store::MockUnit;
+
+    use super::*;
+    use crate::RegistrationMode;
+    use crate::testing::{NOW, Seen, Setup, USER_ID, client, email, user};
+
+    fn setup() -> Setup {
+        Setup::new(RegistrationMode::Verified)
+    }
+
+    /// A unit in which these allowances of the address are not spent, and what was asked for and queued in it.
+    fn allowing(allowed: Vec<Allowance>) -> (MockUnit, Seen<Allowance>, Seen<Mail>) {
+        let (asked, queued) = (Seen::default(), Seen::default());
+        let mut unit = MockUnit::default();
+        let seen = asked.clone();
+        unit.outbox.expect_take_allowance().returning(move |address, allowance, now, since| {
+            assert_eq!(*address, email());
+            assert_eq!((now, since), (NOW, NOW.minus(Duration::from_hours(1))));
+            seen.note(allowance);
+            Ok(allowed.contains(&allowance))
+        });
+        let seen = queued.clone();
+        unit.outbox.expect_push().returning(move |mail| {
+            seen.note(mail.clone());
+            Ok(())
+        });
+        (unit, asked, queued)
+    }
+
+    #[test]
+    fn a_mail_remembers_the_request_without_its_id_and_is_never_the_same_as_another() {
+        let auth = setup().auth();
+
+        let mail = auth.new_mail(MailKind::NewDevice, &email(), Some(USER_ID), &client()).unwrap();
+        let other = auth.new_mail(MailKind::NewDevice, &email(), Some(USER_ID), &client()).unwrap();
+
+        assert_ne!(mail.id, other.id);
+        let expected = Mail {
+            id: mail.id,
+            kind: MailKind::NewDevice,
+            to: email(),
+            user_id: Some(USER_ID),
+            other_address: None,
+            locale: client().locale,
+            client: Client { request_id: None, ..client() },
+            created_at: NOW,
+            attempts: 0,
+        };
+        assert_eq!(mail, expected);
+    }
+
+    #[pollster::test]
+    async fn what_anybody_can_ask_for_is_queued_within_its_own_allowance_alone() {
+        for (allowed, queued) in [(vec![Allowance::Requested], true), (vec![Allowance::Notices], false)] {
+            let (unit, asked, mails) = allowing(allowed);
+            let setup = setup();
+            setup.store.plan_write(unit);
+            let auth = setup.auth();
+            let mail = auth.new_mail(MailKind::VerifyEmail, &email(), None, &client()).unwrap();
+
+            let mut unit = auth.store().write().await.unwrap();
+            let outcome = auth.queue_requested(&mut *unit, &mail).await.unwrap();
+
+            assert_eq!(outcome, queued);
+            assert_eq!(asked.all(), [Allowance::Requested]);
+            assert_eq!(mails.all(), if queued { vec![mail] } else { Vec::new() });
+        }
+    }
+
+    #[pollster::test]
+    async fn nobody_can_spend_what_keeps_an_owner_informed() {
+        const BOTH: [Allowance; 2] = [Allowance::Requested, Allowance::Notices];
+        for (allowed, expected_asked, queued) in [
+            (BOTH.to_vec(), vec![Allowance::Requested], 1),
+            (vec![Allowance::Notices], BOTH.to_vec(), 1),
+            (Vec::new(), BOTH.to_vec(), 0),
+        ] {
+            let (unit, asked, mails) = allowing(allowed);
+            let setup = setup();
+            setup.store.plan_write(unit);
+            let auth = setup.auth();
+
+            let mut unit = auth.store().write().await.unwrap();
+            auth.queue_notice(&mut *unit, MailKind::PasswordChanged, &user(), &client()).await.unwrap();
+
+            assert_eq!(asked.all(), expected_asked);
+            let mails = mails.all();
+            assert_eq!(mails.len(), queued);
+            for mail in mails {
+                assert_eq!((mail.kind, mail.to, mail.user_id), (MailKind::PasswordChanged, email(), Some(USER_ID)));
+            }
+        }
+    }
+}

@@ -153,13 +153,13 @@ impl Auth {
 #[cfg(test)]
 mod tests {
     use doorward_domain::store::MockUnit;
-    use doorward_domain::{RefreshTokenHash, RefreshTokenRecord};
+    use doorward_domain::{Mail, RefreshTokenHash, RefreshTokenRecord};
     use secrecy::ExposeSecret;
 
     use super::*;
     use crate::testing::{
-        CountingEntropy, DAY, NOW, SECOND, SESSION_ID, Setup, USER_ID, access_token, client, disabled_user,
-        expect_event, issued_text, recording, refresh_tokens, session, user,
+        CountingEntropy, DAY, NOW, SECOND, SESSION_ID, Seen, Setup, USER_ID, access_token, client, disabled_user,
+        email, expect_event, issued_text, recording, refresh_tokens, session, user,
     };
     use crate::{MasterKey, RefreshTokens, RegistrationMode, Unauthenticated};
 
@@ -416,5 +416,47 @@ mod tests {
 
         assert!(written.yes());
         assert_eq!(grant.refresh_token.hash(), successor().hash());
+    }
+
+    #[pollster::test]
+    async fn a_replay_is_told_to_the_user_in_the_unit_that_ends_the_session() {
+        let mails = Seen::<Mail>::default();
+        let mut unit = used_before(None, None);
+        let end = unit.sessions.expect_end().times(1);
+        let end = end.withf(|id, reason, now| (*id, *reason, *now) == (SESSION_ID, EndReason::Replayed, NOW));
+        end.returning(|_, _, _| Ok(true));
+        unit.outbox.expect_take_allowance().times(1).returning(|_, _, _, _| Ok(true));
+        let seen = mails.clone();
+        unit.outbox.expect_push().times(1).returning(move |mail| {
+            seen.note(mail.clone());
+            Ok(())
+        });
+        records(Some(EventReason::Replay), &mut unit);
+        let setup = setup();
+        let written = setup.store.plan_write(unit);
+
+        let outcome = setup.auth().refresh(request(), &client()).await;
+
+        assert!(is_invalid(&outcome), "{outcome:?}");
+        assert!(written.yes());
+        let mail = mails.only();
+        assert_eq!((mail.kind, mail.to, mail.user_id), (MailKind::RefreshReplayed, email(), Some(USER_ID)));
+    }
+
+    #[pollster::test]
+    async fn what_is_no_replay_is_told_to_nobody() {
+        let forged = RefreshTokenRecord { hash: RefreshTokenHash::from_bytes([7; 32]), ..record(&first(), None) };
+        for (presented, reason) in [(None, None), (Some(forged), Some(EventReason::UnknownToken))] {
+            let mut unit = used_before(presented, Some(record(&successor(), None)));
+            unit.outbox.expect_take_allowance().returning(|_, _, _, _| panic!("a mail was to be queued"));
+            records(reason, &mut unit);
+            let setup = setup();
+            let written = setup.store.plan_write(unit);
+
+            let outcome = setup.auth().refresh(request(), &client()).await;
+
+            assert_eq!(outcome.is_ok(), reason.is_none(), "{outcome:?}");
+            assert!(written.yes());
+        }
     }
 }

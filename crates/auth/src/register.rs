@@ -116,7 +116,7 @@ impl Auth {
                 self.event(EventKind::Register, None, (Some(user.id), session_id), client)?
             } else {
                 if opened.is_none() {
-                    self.tell_owner(&mut *unit, &user.email, &credential, client).await?;
+                    self.tell_owner(&mut *unit, &user.email, client).await?;
                 }
                 self.event(EventKind::Register, Some(EventReason::AddressTaken), (None, None), client)?
             };
@@ -140,19 +140,13 @@ impl Auth {
 impl Auth {
     /// What registering a known address does where that must not show: the same statements as for a new one.
     ///
-    /// An account whose address was never verified and that nobody was ever logged in to belongs to nobody yet, so
-    /// the newest registration sets its password. Otherwise somebody could register another's address first, and
-    /// have its owner verify an account with a password that is not theirs.
-    async fn tell_owner(
-        &self,
-        unit: &mut dyn WriteUnit,
-        address: &EmailAddress,
-        credential: &PasswordCredential,
-        client: &Client,
-    ) -> Result<(), Fault> {
-        let set = unit.credentials().set_unverified(address, credential.version, &credential.hash).await?;
-        let kind = if set { MailKind::VerifyEmail } else { MailKind::AlreadyRegistered };
-        let mail = self.new_mail(kind, address, None, client)?;
+    /// An account whose address was never verified and that nobody was ever logged in to belongs to nobody yet. Now
+    /// that two have registered it, neither's password counts, and the mail lets the owner of the address set one.
+    /// Otherwise somebody could register another's address before or after them, and have them verify an account with
+    /// a password that is not theirs.
+    async fn tell_owner(&self, unit: &mut dyn WriteUnit, address: &EmailAddress, client: &Client) -> Result<(), Fault> {
+        unit.credentials().remove_unverified(address).await?;
+        let mail = self.new_mail(MailKind::AlreadyRegistered, address, None, client)?;
         self.queue_requested(unit, &mail).await?;
         Ok(())
     }
@@ -162,8 +156,8 @@ impl Auth {
 mod tests {
     use std::sync::Arc;
 
-    use doorward_domain::store::MockUnit;
-    use doorward_domain::{RefreshTokenHash, SecurityEvent, Session};
+    use doorward_domain::store::{Allowance, MockUnit};
+    use doorward_domain::{Mail, RefreshTokenHash, SecurityEvent, Session};
     use secrecy::ExposeSecret;
 
     use super::*;
@@ -247,14 +241,28 @@ mod tests {
 
     #[pollster::test]
     async fn a_verified_registration_says_the_same_of_a_new_and_a_known_address_and_begins_no_session() {
-        for free in [true, false] {
-            let users = Seen::default();
+        for (free, unclaimed, kind) in [
+            (true, false, MailKind::VerifyEmail),
+            (false, true, MailKind::AlreadyRegistered),
+            (false, false, MailKind::AlreadyRegistered),
+        ] {
+            let (users, mails) = (Seen::default(), Seen::<Mail>::default());
             let mut unit = inserting(free, &users);
             if free {
                 unit.credentials.expect_insert().times(1).returning(|_| Ok(()));
             } else {
-                unit.credentials.expect_upgrade_hash().times(1).returning(|_, _, _| Ok(false));
+                let remove = unit.credentials.expect_remove_unverified().times(1);
+                remove.withf(|address| *address == email()).returning(move |_| Ok(unclaimed));
             }
+            let allow = unit.outbox.expect_take_allowance().times(1);
+            let allow =
+                allow.withf(|address, allowance, _, _| *address == email() && *allowance == Allowance::Requested);
+            allow.returning(|_, _, _, _| Ok(true));
+            let seen = mails.clone();
+            unit.outbox.expect_push().times(1).returning(move |mail| {
+                seen.note(mail.clone());
+                Ok(())
+            });
             let reason = (!free).then_some(EventReason::AddressTaken);
             let seen = users.clone();
             let append = unit.events.expect_append().times(1);
@@ -272,13 +280,16 @@ mod tests {
 
             assert!(matches!(outcome, Ok(Registration::VerificationPending)), "{free}: {outcome:?}");
             assert!(written.yes());
+            let mail = mails.only();
+            assert_eq!((mail.kind, mail.to), (kind, email()), "{free} {unclaimed}");
+            assert_eq!(mail.user_id, free.then(|| users.only().id));
         }
     }
 
     #[pollster::test]
     async fn a_taken_address_writes_nothing_but_the_event() {
         let mut unit = inserting(false, &Seen::default());
-        unit.credentials.expect_upgrade_hash().times(1).returning(|_, _, _| Ok(false));
+        unit.outbox.expect_take_allowance().returning(|_, _, _, _| panic!("an allowance was taken"));
         expect_event(&mut unit, EventKind::Register, Some(EventReason::AddressTaken), (None, None));
         let mut setup = Setup::new(RegistrationMode::Open);
         hashes(&mut setup);

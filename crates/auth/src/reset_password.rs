@@ -105,7 +105,7 @@ impl Auth {
     async fn user_of_token(&self, token: &OneTimeTokenHash) -> Result<Option<User>, Fault> {
         let mut unit = self.store().read().await?;
         let Some(token) = unit.one_time_tokens().find(PURPOSE, token, self.now()).await? else { return Ok(None) };
-        Ok(unit.users().find(token.user_id).await?)
+        Ok(unit.users().find(token.user_id).await?.filter(|user| !user.disabled()))
     }
 
     async fn set_by_token(
@@ -142,6 +142,331 @@ impl Auth {
     pub(crate) fn note_all_ended(&self, sessions: &[doorward_domain::SessionId], now: Timestamp) {
         for session in sessions {
             self.note_ended(*session, now);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use doorward_domain::store::{Allowance, MockUnit};
+    use doorward_domain::{EventReason, Mail, MailId, OneTimeToken, SessionId};
+    use secrecy::ExposeSecret;
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::password::{HashingError, MockPasswordScreen};
+    use crate::testing::{
+        CountingEntropy, NOW, SESSION_ID, Seen, Setup, USER_ID, VERSION, client, disabled_user, email, expect_event,
+        hash, one_time_tokens, password, recording, user,
+    };
+    use crate::{MasterKey, OneTimeTokens, RegistrationMode};
+
+    const MAIL: MailId = MailId::from_uuid(Uuid::from_u128(7));
+    const OTHER: SessionId = SessionId::from_uuid(Uuid::from_u128(8));
+    const PASSWORD: &str = "correct horse battery staple";
+
+    fn setup() -> Setup {
+        Setup::new(RegistrationMode::Verified)
+    }
+
+    fn genuine() -> SecretString {
+        one_time_tokens().text(MAIL, PURPOSE)
+    }
+
+    fn request() -> ResetPassword {
+        ResetPassword { token: genuine(), password: password(PASSWORD) }
+    }
+
+    /// What the database knows of the token. Its address is the user's in another spelling.
+    fn token() -> OneTimeToken {
+        OneTimeToken {
+            mail_id: MAIL,
+            user_id: USER_ID,
+            purpose: PURPOSE,
+            hash: one_time_tokens().hash(MAIL, PURPOSE),
+            address: EmailAddress::parse("Ada@example.com").unwrap(),
+            expires_at: NOW.plus(PURPOSE.lifetime()),
+        }
+    }
+
+    /// A unit that looks for the token, which may be good.
+    fn looking(found: Option<OneTimeToken>) -> MockUnit {
+        let mut unit = MockUnit::default();
+        let find = unit.one_time_tokens.expect_find().times(1);
+        let find = find.withf(|purpose, hash, now| (*purpose, *hash, *now) == (PURPOSE, token().hash, NOW));
+        find.returning(move |_, _, _| Ok(found.clone()));
+        unit
+    }
+
+    /// A unit that looks for the token, which is good, and for its user.
+    fn looking_for_user(found: Option<User>) -> MockUnit {
+        let mut unit = looking(Some(token()));
+        let find = unit.users.expect_find().times(1);
+        find.withf(|id| *id == USER_ID).returning(move |_| Ok(found.clone()));
+        unit
+    }
+
+    /// A service in which the token of this user is good and one password is hashed, while no unit is open.
+    fn hashing(user: User) -> Setup {
+        let mut setup = setup();
+        setup.store.plan_read(looking_for_user(Some(user)));
+        let store = Arc::clone(&setup.store);
+        setup.hasher.expect_hash().times(1).returning(move |given| {
+            assert_eq!(given.expose(), PASSWORD);
+            assert!(!store.in_use(), "a unit is open while a password is hashed");
+            Ok(hash("a new hash"))
+        });
+        setup
+    }
+
+    /// A unit that uses the token up, provided that there is one.
+    fn consuming(found: Option<OneTimeToken>) -> MockUnit {
+        let mut unit = MockUnit::default();
+        let consume = unit.one_time_tokens.expect_consume().times(1);
+        let consume = consume.withf(|purpose, hash, now| (*purpose, *hash, *now) == (PURPOSE, token().hash, NOW));
+        consume.returning(move |_, _, _| Ok(found.clone()));
+        unit
+    }
+
+    /// A unit that uses the token up and holds its user.
+    fn holding(held: Option<User>) -> MockUnit {
+        let mut unit = consuming(Some(token()));
+        let hold = unit.users.expect_hold().times(1);
+        hold.withf(|id| *id == USER_ID).returning(move |_| Ok(held.clone()));
+        unit
+    }
+
+    /// A unit that finds the token's address to be the user's still, or not.
+    fn verifying(still_theirs: bool) -> MockUnit {
+        let mut unit = holding(Some(User { email_verified_at: None, ..user() }));
+        let verify = unit.users.expect_verify_email().times(1);
+        let verify = verify.withf(|id, address, now| *id == USER_ID && *address == token().address && *now == NOW);
+        verify.returning(move |_, _, _| Ok(still_theirs));
+        unit
+    }
+
+    /// A unit that sets the password and does everything that belongs to it; ends these sessions.
+    fn setting(credentials: &Seen<PasswordCredential>, mails: &Seen<Mail>, sessions: Vec<SessionId>) -> MockUnit {
+        let mut unit = verifying(true);
+        let seen = credentials.clone();
+        unit.credentials.expect_set().times(1).returning(move |credential| {
+            seen.note(credential.clone());
+            Ok(())
+        });
+        let revoke = unit.one_time_tokens.expect_revoke_all().times(1);
+        let spared = Some(OneTimePurpose::UndoEmailChange);
+        let revoke = revoke.withf(move |id, except, now| (*id, *except, *now) == (USER_ID, spared, NOW));
+        revoke.returning(|_, _, _| Ok(()));
+        let cancel = unit.outbox.expect_cancel().times(1);
+        cancel.withf(|id, address| *id == USER_ID && *address == email()).returning(|_, _| Ok(()));
+        let end = unit.sessions.expect_end_all().times(1);
+        let end = end.withf(|id, except, reason, now| {
+            (*id, *except, *reason, *now) == (USER_ID, None, EndReason::PasswordReset, NOW)
+        });
+        end.returning(move |_, _, _, _| Ok(sessions.clone()));
+        let allow = unit.outbox.expect_take_allowance().times(1);
+        let allow = allow.withf(|address, allowance, _, _| *address == email() && *allowance == Allowance::Requested);
+        allow.returning(|_, _, _, _| Ok(true));
+        let seen = mails.clone();
+        unit.outbox.expect_push().times(1).returning(move |mail| {
+            seen.note(mail.clone());
+            Ok(())
+        });
+        expect_event(&mut unit, EventKind::PasswordReset, None, (Some(USER_ID), None));
+        unit
+    }
+
+    fn refusal() -> MockUnit {
+        recording(EventKind::PasswordReset, EventReason::InvalidToken, None)
+    }
+
+    fn is_invalid(outcome: &Result<(), ResetPasswordError>) -> bool {
+        matches!(outcome, Err(ResetPasswordError::InvalidToken))
+    }
+
+    #[pollster::test]
+    async fn a_reset_sets_the_password_and_ends_everything_that_came_of_the_old_one() {
+        let (credentials, mails) = (Seen::default(), Seen::default());
+        let setup = hashing(user());
+        let written = setup.store.plan_write(setting(&credentials, &mails, vec![SESSION_ID, OTHER]));
+        let auth = setup.auth();
+
+        auth.reset_password(request(), &client()).await.unwrap();
+
+        assert!(written.yes());
+        let credential = credentials.only();
+        assert_eq!((credential.user_id, credential.hash), (USER_ID, hash("a new hash")));
+        assert_ne!(credential.version, VERSION);
+        let mail = mails.only();
+        assert_eq!((mail.kind, mail.to, mail.user_id), (MailKind::PasswordChanged, email(), Some(USER_ID)));
+        for session in [SESSION_ID, OTHER] {
+            assert!(auth.parts().ended_sessions.has_ended(session));
+        }
+    }
+
+    #[pollster::test]
+    async fn a_token_that_was_not_made_here_for_this_never_asks_the_database_and_hashes_nothing() {
+        let other_key = MasterKey::generate(&CountingEntropy::starting_at(9_000)).unwrap();
+        let foreign = OneTimeTokens::new(&other_key).text(MAIL, PURPOSE);
+        let other_purpose = one_time_tokens().text(MAIL, OneTimePurpose::VerifyEmail);
+        let genuine = genuine();
+        for text in [
+            "",
+            "dwo_",
+            "not a token",
+            foreign.expose_secret(),
+            other_purpose.expose_secret(),
+            &genuine.expose_secret()[1..],
+        ] {
+            let setup = setup();
+            let written = setup.store.plan_write(refusal());
+
+            let forged = ResetPassword { token: SecretString::from(text.to_owned()), ..request() };
+            let outcome = setup.auth().reset_password(forged, &client()).await;
+
+            assert!(is_invalid(&outcome), "{text}: {outcome:?}");
+            assert!(written.yes());
+        }
+    }
+
+    #[pollster::test]
+    async fn nothing_is_hashed_for_a_token_that_is_no_longer_any_good() {
+        for (case, unit) in [("used", looking(None)), ("no user", looking_for_user(None))] {
+            let setup = setup();
+            setup.store.plan_read(unit);
+            let written = setup.store.plan_write(refusal());
+
+            let outcome = setup.auth().reset_password(request(), &client()).await;
+
+            assert!(is_invalid(&outcome), "{case}: {outcome:?}");
+            assert!(written.yes(), "{case}");
+        }
+    }
+
+    #[pollster::test]
+    async fn a_refused_password_is_not_hashed_and_leaves_the_token_as_it_was() {
+        for (text, refused) in [
+            ("1234567", PasswordRefused::TooShort { min_length: 8 }),
+            ("ada@example.com", PasswordRefused::ContainsContext),
+            ("a common one", PasswordRefused::TooCommon),
+        ] {
+            let mut setup = setup();
+            setup.screen = MockPasswordScreen::new();
+            setup.screen.expect_is_common().returning(|password| password.expose() == "a common one");
+            // No unit is opened for writing, so nothing can use the token up.
+            setup.store.plan_read(looking_for_user(Some(user())));
+
+            let wish = ResetPassword { password: password(text), ..request() };
+            let outcome = setup.auth().reset_password(wish, &client()).await;
+
+            let Err(ResetPasswordError::PasswordRefused(reason)) = outcome else { panic!("{text}: {outcome:?}") };
+            assert_eq!(reason, refused, "{text}");
+        }
+    }
+
+    #[pollster::test]
+    async fn what_changed_while_the_password_was_hashed_refuses_the_token() {
+        for (case, unit) in [
+            ("used", consuming(None)),
+            ("no user", holding(None)),
+            ("disabled", holding(Some(disabled_user()))),
+            ("another address by now", verifying(false)),
+        ] {
+            let setup = hashing(user());
+            let undone = setup.store.plan_write(unit);
+            let written = setup.store.plan_write(refusal());
+            let auth = setup.auth();
+
+            let outcome = auth.reset_password(request(), &client()).await;
+
+            assert!(is_invalid(&outcome), "{case}: {outcome:?}");
+            assert!(!undone.yes() && written.yes(), "{case}");
+            assert!(!auth.parts().ended_sessions.has_ended(SESSION_ID), "{case}");
+        }
+    }
+
+    #[pollster::test]
+    async fn a_disabled_account_gets_no_password() {
+        let setup = setup();
+        setup.store.plan_read(looking_for_user(Some(disabled_user())));
+        let written = setup.store.plan_write(refusal());
+
+        let outcome = setup.auth().reset_password(request(), &client()).await;
+
+        assert!(is_invalid(&outcome), "{outcome:?}");
+        assert!(written.yes());
+    }
+
+    #[pollster::test]
+    async fn an_account_that_was_disabled_while_the_password_was_hashed_gets_none() {
+        let setup = hashing(user());
+        let undone = setup.store.plan_write(holding(Some(disabled_user())));
+        let written = setup.store.plan_write(refusal());
+
+        let outcome = setup.auth().reset_password(request(), &client()).await;
+
+        assert!(is_invalid(&outcome), "{outcome:?}");
+        assert!(!undone.yes() && written.yes());
+    }
+
+    #[pollster::test]
+    async fn a_full_hashing_queue_leaves_the_token_as_it_was() {
+        let mut setup = setup();
+        setup.store.plan_read(looking_for_user(Some(user())));
+        setup.hasher.expect_hash().times(1).returning(|_| Err(HashingError::Overloaded));
+
+        let outcome = setup.auth().reset_password(request(), &client()).await;
+
+        let overloaded = matches!(outcome, Err(ResetPasswordError::Fault(Fault::Hashing(HashingError::Overloaded))));
+        assert!(overloaded, "{outcome:?}");
+    }
+
+    #[pollster::test]
+    async fn a_collision_repeats_the_whole_unit_and_hashes_once() {
+        let (credentials, mails) = (Seen::default(), Seen::default());
+        let setup = hashing(user());
+        setup.store.plan_collision(setting(&credentials, &mails, vec![SESSION_ID]));
+        let written = setup.store.plan_write(setting(&credentials, &mails, vec![SESSION_ID, OTHER]));
+        let auth = setup.auth();
+
+        auth.reset_password(request(), &client()).await.unwrap();
+
+        assert!(written.yes());
+        assert_eq!(credentials.all().len(), 2);
+        assert!(auth.parts().ended_sessions.has_ended(OTHER));
+    }
+
+    #[pollster::test]
+    async fn a_reset_is_mailed_without_looking_who_has_the_address_and_within_its_allowance_alone() {
+        // The units expect no look at any user: a repository that is asked fails the test.
+        for (to, allowed) in [("ada@example.com", true), ("nobody@example.com", true), ("ada@example.com", false)] {
+            let to = EmailAddress::parse(to).unwrap();
+            let (asked, queued) = (Seen::<(EmailAddress, Allowance)>::default(), Seen::<Mail>::default());
+            let mut unit = MockUnit::default();
+            let seen = asked.clone();
+            unit.outbox.expect_take_allowance().returning(move |address, allowance, _, _| {
+                seen.note((address.clone(), allowance));
+                Ok(allowed)
+            });
+            let seen = queued.clone();
+            unit.outbox.expect_push().returning(move |mail| {
+                seen.note(mail.clone());
+                Ok(())
+            });
+            let reason = (!allowed).then_some(EventReason::MailLimit);
+            expect_event(&mut unit, EventKind::PasswordResetRequest, reason, (None, None));
+            let setup = setup();
+            let written = setup.store.plan_write(unit);
+
+            setup.auth().request_password_reset(RequestPasswordReset { email: to.clone() }, &client()).await.unwrap();
+
+            assert!(written.yes());
+            assert_eq!(asked.all(), [(to.clone(), Allowance::Requested)]);
+            let queued: Vec<_> = queued.all().into_iter().map(|mail| (mail.kind, mail.to, mail.user_id)).collect();
+            let expected = if allowed { vec![(MailKind::ResetPassword, to, None)] } else { Vec::new() };
+            assert_eq!(queued, expected);
         }
     }
 }

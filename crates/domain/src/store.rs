@@ -145,7 +145,9 @@ pub trait UserRepo: Send {
     /// [`StoreError::Conflict`] when another unit gave the address away at the same moment.
     async fn change_email(&mut self, id: UserId, address: &EmailAddress, now: Timestamp) -> Result<bool, StoreError>;
 
-    /// Deletes the user with everything that is theirs, the security log excepted; says whether there was one.
+    /// Deletes the user with everything that is theirs, the security log and the outbox excepted; says whether there
+    /// was one. The unit MUST hold the user, so that no session begins meanwhile.
+    ///
     /// [`SessionRepo::ended_since`] goes on naming the deleted sessions as ended now.
     async fn delete(&mut self, id: UserId, now: Timestamp) -> Result<bool, StoreError>;
 }
@@ -191,14 +193,10 @@ pub trait CredentialRepo: Send {
     /// Sets a user's password, whether or not they have one, and forgets their failed log-ins.
     async fn set(&mut self, credential: &PasswordCredential) -> Result<(), StoreError>;
 
-    /// Sets the password of the account with this canonical address while its address is unverified and no device of
-    /// its user is known; says whether it was set. One statement, whatever there is.
-    async fn set_unverified(
-        &mut self,
-        address: &EmailAddress,
-        version: CredentialVersion,
-        hash: &PasswordHashString,
-    ) -> Result<bool, StoreError>;
+    /// Takes the password of the account with this canonical address away, provided that the address is unverified,
+    /// the account not disabled, and no device of its user known; says whether it was. One statement, whatever there
+    /// is.
+    async fn remove_unverified(&mut self, address: &EmailAddress) -> Result<bool, StoreError>;
 
     /// Takes the user's password away, so that no password is the right one.
     async fn remove(&mut self, user_id: UserId) -> Result<(), StoreError>;
@@ -293,7 +291,7 @@ pub trait SessionRepo: Send {
     async fn ended_since(&mut self, moment: Timestamp) -> Result<Vec<SessionId>, StoreError>;
 
     /// Deletes up to `limit` sessions, with their refresh tokens, that ended or expired before `moment`;
-    /// says how many.
+    /// says how many. Sessions of deleted users are forgotten in the same batches.
     async fn delete_expired(&mut self, moment: Timestamp, limit: u32) -> Result<u64, StoreError>;
 
     /// Remembers a device of a user by its digest, and says whether it was known.
@@ -373,10 +371,8 @@ pub enum Allowance {
 #[cfg_attr(feature = "mocks", mockall::automock)]
 #[async_trait]
 pub trait Outbox: Send {
-    /// How many mails an address gets of an allowance between `since` and `now` at most.
-    ///
-    /// Takes one of them unless they are spent; says whether it did. MUST be one statement: of any number of
-    /// callers, no more get one than there are.
+    /// Takes one of the five mails that an address gets of an allowance between `since` and `now`, whatever its
+    /// spelling; says whether one was left. MUST be one statement: of any number of callers, five get one.
     async fn take_allowance(
         &mut self,
         address: &EmailAddress,
@@ -385,7 +381,7 @@ pub trait Outbox: Send {
         since: Timestamp,
     ) -> Result<bool, StoreError>;
 
-    /// Adds a mail, due at once.
+    /// Adds a mail that has not been tried, due at the moment it was made.
     async fn push(&mut self, mail: &Mail) -> Result<(), StoreError>;
 
     /// Whether a mail is due.
@@ -411,7 +407,8 @@ pub trait Outbox: Send {
         error: &str,
     ) -> Result<bool, StoreError>;
 
-    /// Removes every mail of a user, or to their address, that would carry a token.
+    /// Removes every mail of a user, or to their address, that would carry a token, except the one that undoes a change
+    /// of addresses.
     async fn cancel(&mut self, user_id: UserId, address: &EmailAddress) -> Result<(), StoreError>;
 
     /// Removes every mail of a user and to their address.

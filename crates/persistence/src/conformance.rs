@@ -14,6 +14,8 @@
 mod credentials;
 mod events;
 mod keys;
+mod one_time_tokens;
+mod outbox;
 mod refresh_tokens;
 mod sessions;
 mod units;
@@ -55,6 +57,49 @@ macro_rules! conformance_suite {
             expired_sessions_are_deleted_in_batches,
             events_survive_the_round_trip_newest_first,
             the_first_key_is_made_once,
+            a_one_time_token_survives_the_round_trip,
+            a_one_time_token_is_consumed_once,
+            only_a_usable_one_time_token_is_consumed,
+            the_token_of_the_latest_mail_stands,
+            tokens_that_are_issued_at_once_leave_the_latest,
+            issuing_a_token_again_moves_its_expiry,
+            a_used_or_revoked_token_is_not_revived,
+            a_one_time_token_needs_its_user,
+            revoking_spares_one_purpose_and_other_users,
+            one_time_tokens_go_with_their_user,
+            expired_one_time_tokens_are_deleted_in_batches,
+            a_mail_survives_the_round_trip,
+            every_mail_is_leased_once,
+            a_lease_excludes_others_until_it_ends,
+            a_lost_lease_ends_nothing,
+            a_held_lease_stays_until_the_unit_ends,
+            a_slow_domain_holds_up_no_other,
+            a_domain_is_idle_when_its_leases_have_ended,
+            the_longest_due_are_leased,
+            leased_mails_are_in_the_order_they_became_due,
+            a_postponed_mail_is_due_at_its_moment,
+            a_dead_letter_waits_to_be_requeued,
+            a_mail_that_nobody_works_on_is_requeued,
+            mails_are_listed_oldest_first,
+            a_mail_that_nobody_works_on_is_removed,
+            cancelling_takes_the_mails_with_tokens,
+            erasing_takes_every_mail,
+            an_allowance_is_five_however_many_ask,
+            an_allowance_comes_back_one_by_one,
+            allowances_are_forgotten_in_batches,
+            the_language_of_a_user_survives_the_round_trip,
+            a_user_is_found_by_any_spelling_of_the_address,
+            an_address_is_verified_while_it_is_theirs,
+            an_address_changes_to_a_free_one,
+            one_address_is_given_to_one_user,
+            a_deleted_user_leaves_nothing_behind,
+            a_user_is_deleted_once,
+            a_password_is_set_whether_or_not_there_was_one,
+            only_an_unclaimed_password_is_removed_by_address,
+            a_removed_password_is_no_password,
+            every_failed_login_is_reported_once,
+            one_session_is_spared_when_the_others_end,
+            a_device_is_the_first_or_new_or_known,
         );
     };
     (@cases $store:expr; $($case:ident,)*) => {
@@ -75,6 +120,8 @@ pub use credentials::*;
 pub use doorward_domain::Store;
 pub use events::*;
 pub use keys::*;
+pub use one_time_tokens::*;
+pub use outbox::*;
 pub use refresh_tokens::*;
 pub use sessions::*;
 pub use units::*;

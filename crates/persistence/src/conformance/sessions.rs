@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use doorward_domain::store::DeviceSeen;
 use doorward_domain::{Client, EndReason, RefreshTokenRecord, Session, SessionId, Store, StoreError, UserAgent};
 
 use super::{
@@ -149,5 +150,46 @@ pub async fn units_that_hold_a_session_lose_no_update(store: Arc<dyn Store>) -> 
     .await?;
     let seen = store.read().await?.sessions().find(id).await?.map(|session| session.last_seen_at);
     must!(seen == Some(after(CROWD as u64)), "updates were lost: {seen:?}");
+    Ok(())
+}
+
+/// Ending all sessions of a user but one leaves that one, and names it not.
+pub async fn one_session_is_spared_when_the_others_end(store: Arc<dyn Store>) -> Outcome {
+    let user = stored_user(&*store).await?;
+    let spared = stored_session(&*store, &user).await?.id;
+    let mut expected = vec![stored_session(&*store, &user).await?.id, stored_session(&*store, &user).await?.id];
+    let mut unit = store.write().await?;
+    let mut ended = unit.sessions().end_all(user.id, Some(spared), EndReason::PasswordChanged, after(1)).await?;
+    unit.commit().await?;
+    ended.sort_unstable();
+    expected.sort_unstable();
+    must!(ended == expected, "{ended:?} were named, {expected:?} had to be");
+    let mut unit = store.read().await?;
+    for id in ended {
+        let found = unit.sessions().find(id).await?;
+        must!(found.is_some_and(|session| session.ended_at == Some(after(1))), "a named session did not end");
+    }
+    let found = unit.sessions().find(spared).await?;
+    must!(found.is_some_and(|session| session.ended_at.is_none()), "the spared session ended");
+    Ok(())
+}
+
+/// A user's first device, a new one beside others, and one that was seen before are told apart, for each user.
+pub async fn a_device_is_the_first_or_new_or_known(store: Arc<dyn Store>) -> Outcome {
+    let (user, other) = (stored_user(&*store).await?, stored_user(&*store).await?);
+    for (n, (owner, device, expected)) in (0..).zip([
+        (user.id, 1, DeviceSeen::First),
+        (user.id, 1, DeviceSeen::Known),
+        (user.id, 2, DeviceSeen::New),
+        (other.id, 1, DeviceSeen::First),
+        (user.id, 1, DeviceSeen::Known),
+        (user.id, 2, DeviceSeen::Known),
+        (other.id, 2, DeviceSeen::New),
+    ]) {
+        let mut unit = store.write().await?;
+        let seen = unit.sessions().note_device(owner, [device; 32], after(n)).await?;
+        unit.commit().await?;
+        must!(seen == expected, "device {device} of step {n} is {seen:?}, it had to be {expected:?}");
+    }
     Ok(())
 }

@@ -9,6 +9,18 @@ use super::users::{user, user_columns};
 use crate::dialect::{Dialect, Statement};
 use crate::unit::Unit;
 
+macro_rules! remove_unverified {
+    ($locking:literal) => {
+        concat!(
+            "DELETE FROM credentials WHERE user_id = \
+             (SELECT u.id FROM users u WHERE u.email_key = $1 AND u.email_verified_at IS NULL \
+             AND u.disabled_at IS NULL AND NOT EXISTS (SELECT 1 FROM devices d WHERE d.user_id = u.id)",
+            $locking,
+            ")"
+        )
+    };
+}
+
 const FIND_UNCHANGED: &str = concat!(
     "SELECT ",
     user_columns!(),
@@ -104,22 +116,11 @@ impl<D: Dialect> CredentialRepo for Unit<D> {
         Ok(())
     }
 
-    async fn set_unverified(
-        &mut self,
-        address: &EmailAddress,
-        version: CredentialVersion,
-        hash: &PasswordHashString,
-    ) -> Result<bool, StoreError> {
-        Statement::<D>::new(
-            "UPDATE credentials SET version = $2, password_hash = $3, failed_logins = 0 WHERE user_id = \
-             (SELECT u.id FROM users u WHERE u.email_key = $1 AND u.email_verified_at IS NULL \
-             AND u.disabled_at IS NULL AND NOT EXISTS (SELECT 1 FROM devices d WHERE d.user_id = u.id))",
-        )
-        .bind(address.canonical())
-        .bind(version.uuid())
-        .bind(hash.as_str().to_owned())
-        .happened(self.connection())
-        .await
+    async fn remove_unverified(&mut self, address: &EmailAddress) -> Result<bool, StoreError> {
+        Statement::<D>::holding(remove_unverified!(" FOR NO KEY UPDATE"), remove_unverified!(""))
+            .bind(address.canonical())
+            .happened(self.connection())
+            .await
     }
 
     async fn remove(&mut self, user_id: UserId) -> Result<(), StoreError> {

@@ -121,7 +121,7 @@ impl<D: Dialect> OneTimeTokenRepo for Unit<D> {
     async fn delete_expired(&mut self, moment: Timestamp, limit: u32) -> Result<u64, StoreError> {
         Statement::<D>::new(
             "DELETE FROM one_time_tokens WHERE hash IN \
-             (SELECT hash FROM one_time_tokens WHERE expires_at < $1 LIMIT $2)",
+             (SELECT hash FROM one_time_tokens WHERE expires_at < $1 LIMIT $2) AND expires_at < $1",
         )
         .bind(moment.unix_micros())
         .bind(i64::from(limit))

@@ -33,11 +33,12 @@ macro_rules! next_domain {
 macro_rules! lease {
     ($locking:literal) => {
         concat!(
-            "UPDATE outbox SET locked_until = $2 WHERE id IN (SELECT id FROM outbox WHERE domain = ",
+            // Materialized, since PostgreSQL may run a sub-select twice and then lock more than the limit.
+            "WITH due AS MATERIALIZED (SELECT id FROM outbox WHERE domain = ",
             next_domain!(),
             " AND due_at <= $1 AND (locked_until IS NULL OR locked_until <= $1) ORDER BY due_at, id LIMIT $3",
             $locking,
-            ") RETURNING ",
+            ") UPDATE outbox SET locked_until = $2 WHERE id IN (SELECT id FROM due) RETURNING due_at, ",
             mail_columns!()
         )
     };
@@ -141,9 +142,10 @@ impl<D: Dialect> Outbox for Unit<D> {
             .bind(i64::from(limit))
             .fetch_all(self.connection())
             .await?;
-        let mut mails = rows.iter().map(mail::<D>).collect::<Result<Vec<_>, _>>()?;
-        mails.sort_unstable_by_key(|mail| mail.id);
-        Ok(mails)
+        let due = |row: &D::Row| Ok((moment::<D>(row, "due_at")?, mail::<D>(row)?));
+        let mut mails = rows.iter().map(due).collect::<Result<Vec<_>, StoreError>>()?;
+        mails.sort_unstable_by_key(|(due_at, mail)| (*due_at, mail.id));
+        Ok(mails.into_iter().map(|(_, mail)| mail).collect())
     }
 
     async fn hold_lease(&mut self, id: MailId, until: Timestamp) -> Result<bool, StoreError> {
@@ -246,7 +248,7 @@ impl<D: Dialect> Outbox for Unit<D> {
     async fn forget_allowances(&mut self, moment: Timestamp, limit: u32) -> Result<u64, StoreError> {
         Statement::<D>::new(
             "DELETE FROM mail_allowances WHERE (address_key, allowance) IN \
-             (SELECT address_key, allowance FROM mail_allowances WHERE sent_5 < $1 LIMIT $2)",
+             (SELECT address_key, allowance FROM mail_allowances WHERE sent_5 < $1 LIMIT $2) AND sent_5 < $1",
         )
         .bind(moment.unix_micros())
         .bind(i64::from(limit))

@@ -197,7 +197,8 @@ impl<D: Dialect> SessionRepo for Unit<D> {
     async fn delete_expired(&mut self, moment: Timestamp, limit: u32) -> Result<u64, StoreError> {
         let deleted = Statement::<D>::new(
             "DELETE FROM sessions WHERE id IN \
-             (SELECT id FROM sessions WHERE idle_expires_at < $1 OR ended_at < $1 LIMIT $2)",
+             (SELECT id FROM sessions WHERE idle_expires_at < $1 OR ended_at < $1 LIMIT $2) \
+             AND (idle_expires_at < $1 OR ended_at < $1)",
         )
         .bind(moment.unix_micros())
         .bind(i64::from(limit))
@@ -232,15 +233,19 @@ impl<D: Dialect> SessionRepo for Unit<D> {
             .bind(user_id.uuid())
             .fetch_optional(self.connection())
             .await?;
-        Statement::<D>::new(
+        let added = Statement::<D>::new(
             "INSERT INTO devices (user_id, digest, last_seen_at) VALUES ($1, $2, $3) \
              ON CONFLICT (user_id, digest) DO NOTHING",
         )
         .bind(user_id.uuid())
         .bind(device.to_vec())
         .bind(now.unix_micros())
-        .execute(self.connection())
+        .happened(self.connection())
         .await?;
-        Ok(if other.is_some() { DeviceSeen::New } else { DeviceSeen::First })
+        Ok(match (added, other) {
+            (false, _) => DeviceSeen::Known,
+            (true, Some(_)) => DeviceSeen::New,
+            (true, None) => DeviceSeen::First,
+        })
     }
 }

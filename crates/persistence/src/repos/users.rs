@@ -125,7 +125,8 @@ impl<D: Dialect> UserRepo for Unit<D> {
     async fn delete(&mut self, id: UserId, now: Timestamp) -> Result<bool, StoreError> {
         // What has ended before is named again: nothing is lost by remembering it a little longer.
         Statement::<D>::new(
-            "INSERT INTO deleted_sessions (id, ended_at) SELECT id, $2 FROM sessions WHERE user_id = $1",
+            "INSERT INTO deleted_sessions (id, ended_at) SELECT id, $2 FROM sessions WHERE user_id = $1 \
+             ON CONFLICT (id) DO NOTHING",
         )
         .bind(id.uuid())
         .bind(now.unix_micros())
