@@ -31,7 +31,7 @@ mod system;
 pub use doorward::{Builder, Doorward, StartError, migrate, open_store};
 pub use doorward_auth::token::SharedSecret;
 pub use doorward_auth::{Auth, MasterKey, RegistrationMode};
-pub use doorward_domain::{SessionPolicy, UserId};
+pub use doorward_domain::{MailTransport, Message, SendError, SessionPolicy, UserId};
 pub use doorward_http::{CurrentUser, OptionalUser};
 pub use doorward_mail::{InvalidSender, MemoryTransport, Sender, SmtpOptions, SmtpSecurity};
 pub use key_file::{KeyFileError, master_key_from_file};

@@ -90,13 +90,18 @@ impl MailSettings {
         Self { delivery, service_name: Self::SERVICE_NAME.to_owned(), templates: None }
     }
 
+    /// The templates, tried out.
+    pub(crate) fn compile_templates(&self, public_url_host: &str) -> Result<Templates, TemplateError> {
+        Templates::new(TemplateOptions {
+            service_name: self.service_name.clone(),
+            public_url_host: public_url_host.to_owned(),
+            folder: self.templates.clone(),
+        })
+    }
+
     /// The two ports, and the languages that there are.
     pub(crate) fn open(self, public_url: &Url) -> Result<MailPorts, MailError> {
-        let templates = Templates::new(TemplateOptions {
-            service_name: self.service_name,
-            public_url_host: public_url.host_str().unwrap_or_default().to_owned(),
-            folder: self.templates,
-        })?;
+        let templates = self.compile_templates(public_url.host_str().unwrap_or_default())?;
         let languages = templates.languages();
         let transport: Arc<dyn MailTransport> = match self.delivery {
             MailDelivery::Smtp(options) => Arc::new(SmtpTransport::new(options)?),

@@ -150,6 +150,10 @@ impl Auth {
         let Some(token) = unit.one_time_tokens().consume(purpose, hash, now).await? else { return Ok(None) };
         let held = unit.users().hold(token.user_id).await?;
         let Some(user) = held.filter(|user| !user.disabled()) else { return Ok(None) };
+        if user.email.canonical() != token.address.canonical() {
+            // Registering an address does not keep it from whoever reads its mail.
+            unit.users().delete_unclaimed(&token.address).await?;
+        }
         let given = unit.users().change_email(user.id, &token.address, now).await?;
         Ok(given.then_some((user, token)))
     }

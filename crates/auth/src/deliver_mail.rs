@@ -744,7 +744,7 @@ mod tests {
                 (0, 2 * SECOND, false),
                 (0, Duration::from_millis(999), true),
                 (40, HOUR + HOUR / 4, false),
-                (40, HOUR - SECOND, true),
+                (40, Duration::from_secs(3_599), true),
             ] {
                 let mail = Mail { attempts, created_at: NOW.plus(left).minus(DAY), ..notice(1) };
 

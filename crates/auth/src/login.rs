@@ -194,11 +194,15 @@ impl Auth {
     ) -> Result<(), Fault> {
         let failures = unit.credentials().take_failures(user.id).await?;
         let device = unit.sessions().note_device(user.id, device_digest(user.id, client), now).await?;
-        if failures >= NOTED_FAILURES {
-            self.queue_notice(unit, MailKind::LoginAfterFailures, user, client).await?;
-        } else if device == DeviceSeen::New {
-            self.queue_notice(unit, MailKind::NewDevice, user, client).await?;
-        }
+        let kind = match device {
+            _ if failures >= NOTED_FAILURES => MailKind::LoginAfterFailures,
+            DeviceSeen::New => MailKind::NewDevice,
+            DeviceSeen::First | DeviceSeen::Known => return Ok(()),
+        };
+        // Whoever knows the password can have these sent again and again, so they must not use up what is kept for
+        // telling of a change.
+        let mail = self.new_mail(kind, &user.email, Some(user.id), client)?;
+        self.queue_requested(unit, &mail).await?;
         Ok(())
     }
 }

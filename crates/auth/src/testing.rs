@@ -324,11 +324,13 @@ pub(crate) fn expect_event(
 }
 
 /// What happens in passing at a log-in or a registration, unless the test has expectations of its own: no wrong
-/// passwords came before, the device is known, and the address has been mailed enough.
+/// passwords came before, the device is known, nobody has registered an address that is changed to, and the address
+/// has been mailed enough.
 fn expect_ordinary(unit: &mut MockUnit) {
     unit.credentials.expect_note_failure().returning(|_| Ok(()));
     unit.credentials.expect_take_failures().returning(|_| Ok(0));
     unit.sessions.expect_note_device().returning(|_, _, _| Ok(DeviceSeen::Known));
+    unit.users.expect_delete_unclaimed().returning(|_| Ok(()));
     unit.outbox.expect_take_allowance().returning(|_, _, _, _| Ok(false));
 }
 

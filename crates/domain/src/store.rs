@@ -145,6 +145,10 @@ pub trait UserRepo: Send {
     /// [`StoreError::Conflict`] when another unit gave the address away at the same moment.
     async fn change_email(&mut self, id: UserId, address: &EmailAddress, now: Timestamp) -> Result<bool, StoreError>;
 
+    /// Deletes the account with this canonical address, provided that the address is unverified and no device of its
+    /// user known: somebody else has proved that the address is theirs.
+    async fn delete_unclaimed(&mut self, address: &EmailAddress) -> Result<(), StoreError>;
+
     /// Deletes the user with everything that is theirs, the security log and the outbox excepted; says whether there
     /// was one. The unit MUST hold the user, so that no session begins meanwhile.
     ///

@@ -29,7 +29,6 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         .await?;
     let notes = SqlitePool::connect("sqlite:embed-notes.db?mode=rwc").await?;
     sqlx::query("CREATE TABLE IF NOT EXISTS notes (owner BLOB NOT NULL, text TEXT)").execute(&notes).await?;
-
     let app = App { auth: doorward.auth(), notes };
     let router = Router::new().route("/notes", post(add_note)).with_state(app).nest("/auth", doorward.routes());
     tokio::spawn(doorward.background());

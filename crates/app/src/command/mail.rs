@@ -39,7 +39,9 @@ const MOST_LISTED: u32 = 10_000;
 
 impl Mail {
     pub(super) fn run(self) -> anyhow::Result<()> {
-        let (settings, _) = load_serve(self.config.as_deref(), super::environment()?)?;
+        let (mut settings, _) = load_serve(self.config.as_deref(), super::environment()?)?;
+        // Looking changes nothing.
+        settings.database.migrate = false;
         runtime()?.block_on(async {
             let store = doorward::open_store(&settings.database).await?;
             match self.act {

@@ -10,6 +10,9 @@ use super::parse::{Check, non_empty};
 use super::raw::{Mail, Smtp};
 use crate::{MailDelivery, MailSettings};
 
+/// Whom the mails of `doorward dev` come from.
+const DEV_SENDER: &str = "Doorward <no-reply@doorward.localhost>";
+
 /// The settings; `None` with a complaint where something that is needed is missing or wrong. Without a transport of
 /// its own, `doorward dev` writes mail into its folder.
 pub(super) fn read(check: &mut Check, raw: Mail, dev_folder: Option<PathBuf>) -> Option<MailSettings> {
@@ -17,7 +20,8 @@ pub(super) fn read(check: &mut Check, raw: Mail, dev_folder: Option<PathBuf>) ->
     let name = check.or("mail.service_name", service_name, one_line, MailSettings::SERVICE_NAME.to_owned());
     let delivery = match (transport.as_deref(), dev_folder) {
         (None, Some(folder)) => {
-            let from = check.or("mail.from", from, parse_sender, Some(local_sender()?))?;
+            let from = from.unwrap_or_else(|| DEV_SENDER.to_owned());
+            let from = check.required("mail.from", Some(from), parse_sender).flatten()?;
             let folder = directory.unwrap_or(folder);
             only_with_smtp(check, &smtp);
             MailDelivery::Directory { folder, from, log_links: true }
@@ -44,7 +48,16 @@ pub(super) fn read(check: &mut Check, raw: Mail, dev_folder: Option<PathBuf>) ->
             return None;
         }
     };
-    Some(MailSettings { delivery, service_name: name, templates })
+    let settings = MailSettings { delivery, service_name: name, templates };
+    if let Err(error) = settings.compile_templates("localhost") {
+        check.note("mail.templates", chain(&error));
+    }
+    Some(settings)
+}
+
+/// An error with its cause, which for a file is the part that helps.
+fn chain(error: &dyn std::error::Error) -> String {
+    error.source().map_or_else(|| error.to_string(), |source| format!("{error}: {source}"))
 }
 
 fn only_with_smtp(check: &mut Check, smtp: &Smtp) {
@@ -87,10 +100,6 @@ fn smtp_options(check: &mut Check, raw: Smtp, from: Option<Sender>) -> Option<Sm
 
 fn parse_sender(text: String) -> Result<Option<Sender>, doorward_mail::InvalidSender> {
     text.parse().map(Some)
-}
-
-fn local_sender() -> Option<Sender> {
-    "Doorward <doorward@localhost>".parse().ok()
 }
 
 fn one_line(text: String) -> Result<String, &'static str> {

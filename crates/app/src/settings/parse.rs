@@ -186,6 +186,7 @@ fn finish(
         check.or("registration.mode", raw.registration.mode, parse_registration, settings.registration);
     settings.passwords.min_length =
         check.or("password.min_length", raw.password.min_length, parse_min_length, settings.passwords.min_length);
+    settings.passwords.service_name.clone_from(&settings.mail.service_name);
     settings.argon2 = check.argon2(&raw.password.argon2, settings.argon2);
     let workers = check.or("hashing.workers", raw.hashing.workers, parse_workers, settings.hashing.workers);
     settings.hashing = PoolSize::with_workers(workers);

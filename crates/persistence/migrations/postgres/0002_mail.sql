@@ -3,7 +3,7 @@ ALTER TABLE users ADD COLUMN locale text;
 -- Wrong passwords since the last right one.
 ALTER TABLE credentials ADD COLUMN failed_logins bigint NOT NULL DEFAULT 0;
 
--- The devices that a user has logged in from, as keyed digests.
+-- The devices that a user has logged in from, as digests.
 CREATE TABLE devices (
     user_id      uuid NOT NULL REFERENCES users ON DELETE CASCADE,
     digest       bytea NOT NULL,

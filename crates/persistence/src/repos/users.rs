@@ -122,6 +122,17 @@ impl<D: Dialect> UserRepo for Unit<D> {
         .await
     }
 
+    async fn delete_unclaimed(&mut self, address: &EmailAddress) -> Result<(), StoreError> {
+        Statement::<D>::new(
+            "DELETE FROM users WHERE email_key = $1 AND email_verified_at IS NULL \
+             AND NOT EXISTS (SELECT 1 FROM devices d WHERE d.user_id = users.id)",
+        )
+        .bind(address.canonical())
+        .execute(self.connection())
+        .await?;
+        Ok(())
+    }
+
     async fn delete(&mut self, id: UserId, now: Timestamp) -> Result<bool, StoreError> {
         // What has ended before is named again: nothing is lost by remembering it a little longer.
         Statement::<D>::new(
