@@ -1,6 +1,6 @@
 //! The benchmark: what Doorward does in relation to what its parts could do at best, in one run on one machine.
 //!
-//! `cargo run --release -p doorward-tests --bin bench` runs everything; names of parts run those alone.
+//! `cargo run --release -p doorward-tests --bin bench` runs what takes a few minutes; names of parts run those alone.
 
 #![allow(
     clippy::unwrap_used,
@@ -14,9 +14,12 @@
     reason = "a benchmark prints figures, and ends where it cannot go on"
 )]
 
+mod accounts;
 mod logins;
+mod mail;
 mod overload;
 mod refreshes;
+mod same_time;
 mod start;
 mod timing;
 mod tokens;
@@ -35,16 +38,19 @@ fn main() {
     if cfg!(debug_assertions) {
         println!("these figures mean nothing; run it with --release");
     }
-    let parts: [(&str, fn()); 6] = [
+    let parts: [(&str, fn()); 8] = [
         ("start", start::run),
         ("logins", logins::run),
         ("tokens", tokens::run),
         ("refreshes", refreshes::run),
         ("overload", overload::run),
         ("timing", timing::run),
+        (same_time::NAME, same_time::run),
+        (mail::NAME, mail::run),
     ];
     for (name, run) in parts {
-        if arguments.is_empty() || arguments.iter().any(|argument| argument == name) {
+        let short = ![mail::NAME, same_time::NAME].contains(&name);
+        if (arguments.is_empty() && short) || arguments.iter().any(|argument| argument == name) {
             println!("== {name}");
             run();
         }

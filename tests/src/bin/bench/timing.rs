@@ -29,12 +29,17 @@ pub(crate) fn run() {
         });
         let (here, there) = (mean_and_variance(&known), mean_and_variance(&unknown));
         println!("{database:?}: known {:.3} ms, unknown {:.3} ms, {SAMPLES} samples each", here.0, there.0);
-        let t = (here.0 - there.0) / ((here.1 + there.1) / SAMPLES as f64).sqrt();
-        figure(&format!("{database:?}: Welch's |t|"), t.abs(), "", "under 4.5");
+        figure(&format!("{database:?}: Welch's |t|"), welch(&known, &unknown), "", "under 4.5");
     }
 }
 
-fn mean_and_variance(samples: &[f64]) -> (f64, f64) {
+/// Welch's |t|: how many standard errors the means of two sets of samples lie apart.
+pub(super) fn welch(one: &[f64], other: &[f64]) -> f64 {
+    let (here, there) = (mean_and_variance(one), mean_and_variance(other));
+    ((here.0 - there.0) / (here.1 / one.len() as f64 + there.1 / other.len() as f64).sqrt()).abs()
+}
+
+pub(super) fn mean_and_variance(samples: &[f64]) -> (f64, f64) {
     let count = samples.len() as f64;
     let mean = samples.iter().sum::<f64>() / count;
     (mean, samples.iter().map(|sample| (sample - mean).powi(2)).sum::<f64>() / (count - 1.0))
