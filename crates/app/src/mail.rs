@@ -57,7 +57,7 @@ pub enum MailError {
     #[error(transparent)]
     Smtp(#[from] UnusableSmtp),
     /// The folder for mails cannot be made.
-    #[error("the folder for mails cannot be made")]
+    #[error("the folder for mails (mail.directory) cannot be made")]
     Folder(#[source] std::io::Error),
     /// The templates do not work.
     #[error(transparent)]

@@ -151,8 +151,10 @@ impl Auth {
         let held = unit.users().hold(token.user_id).await?;
         let Some(user) = held.filter(|user| !user.disabled()) else { return Ok(None) };
         if user.email.canonical() != token.address.canonical() {
-            // Registering an address does not keep it from whoever reads its mail.
-            unit.users().delete_unclaimed(&token.address).await?;
+            // Registering an address does not keep it from whoever reads its mail, and least of all from whoever had
+            // it before.
+            let spare_used = purpose != OneTimePurpose::UndoEmailChange;
+            unit.users().delete_unverified(&token.address, spare_used).await?;
         }
         let given = unit.users().change_email(user.id, &token.address, now).await?;
         Ok(given.then_some((user, token)))

@@ -199,11 +199,7 @@ impl Auth {
             DeviceSeen::New => MailKind::NewDevice,
             DeviceSeen::First | DeviceSeen::Known => return Ok(()),
         };
-        // Whoever knows the password can have these sent again and again, so they must not use up what is kept for
-        // telling of a change.
-        let mail = self.new_mail(kind, &user.email, Some(user.id), client)?;
-        self.queue_requested(unit, &mail).await?;
-        Ok(())
+        self.queue_notice(unit, kind, user, client).await
     }
 }
 

@@ -56,8 +56,12 @@ impl Auth {
 
     /// The same for a mail that says more.
     pub(crate) async fn push_notice(&self, unit: &mut dyn WriteUnit, mail: &Mail) -> Result<(), Fault> {
+        let kept = match mail.kind {
+            MailKind::NewDevice | MailKind::LoginAfterFailures => Allowance::LogIns,
+            _ => Allowance::Notices,
+        };
         let allowed = self.take_allowance(unit, &mail.to, Allowance::Requested).await?
-            || self.take_allowance(unit, &mail.to, Allowance::Notices).await?;
+            || self.take_allowance(unit, &mail.to, kept).await?;
         if allowed {
             unit.outbox().push(mail).await?;
         }
@@ -148,25 +152,30 @@ mod tests {
 
     #[pollster::test]
     async fn nobody_can_spend_what_keeps_an_owner_informed() {
-        const BOTH: [Allowance; 2] = [Allowance::Requested, Allowance::Notices];
-        for (allowed, expected_asked, queued) in [
-            (BOTH.to_vec(), vec![Allowance::Requested], 1),
-            (vec![Allowance::Notices], BOTH.to_vec(), 1),
-            (Vec::new(), BOTH.to_vec(), 0),
+        for (kind, kept) in [
+            (MailKind::PasswordChanged, Allowance::Notices),
+            (MailKind::RefreshReplayed, Allowance::Notices),
+            (MailKind::NewDevice, Allowance::LogIns),
+            (MailKind::LoginAfterFailures, Allowance::LogIns),
         ] {
-            let (unit, asked, mails) = allowing(allowed);
-            let setup = setup();
-            setup.store.plan_write(unit);
-            let auth = setup.auth();
+            let both = vec![Allowance::Requested, kept];
+            for (allowed, expected_asked, queued) in
+                [(both.clone(), vec![Allowance::Requested], 1), (vec![kept], both.clone(), 1), (Vec::new(), both, 0)]
+            {
+                let (unit, asked, mails) = allowing(allowed);
+                let setup = setup();
+                setup.store.plan_write(unit);
+                let auth = setup.auth();
 
-            let mut unit = auth.store().write().await.unwrap();
-            auth.queue_notice(&mut *unit, MailKind::PasswordChanged, &user(), &client()).await.unwrap();
+                let mut unit = auth.store().write().await.unwrap();
+                auth.queue_notice(&mut *unit, kind, &user(), &client()).await.unwrap();
 
-            assert_eq!(asked.all(), expected_asked);
-            let mails = mails.all();
-            assert_eq!(mails.len(), queued);
-            for mail in mails {
-                assert_eq!((mail.kind, mail.to, mail.user_id), (MailKind::PasswordChanged, email(), Some(USER_ID)));
+                assert_eq!(asked.all(), expected_asked);
+                let mails = mails.all();
+                assert_eq!(mails.len(), queued);
+                for mail in mails {
+                    assert_eq!((mail.kind, mail.to, mail.user_id), (kind, email(), Some(USER_ID)));
+                }
             }
         }
     }

@@ -145,9 +145,11 @@ impl Auth {
     /// Otherwise somebody could register another's address before or after them, and have them verify an account with
     /// a password that is not theirs.
     async fn tell_owner(&self, unit: &mut dyn WriteUnit, address: &EmailAddress, client: &Client) -> Result<(), Fault> {
-        unit.credentials().remove_unverified(address).await?;
         let mail = self.new_mail(MailKind::AlreadyRegistered, address, None, client)?;
-        self.queue_requested(unit, &mail).await?;
+        // Without the mail its owner would be left without a password and a word.
+        if self.queue_requested(unit, &mail).await? {
+            unit.credentials().remove_unverified(address).await?;
+        }
         Ok(())
     }
 }

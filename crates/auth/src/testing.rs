@@ -330,7 +330,7 @@ fn expect_ordinary(unit: &mut MockUnit) {
     unit.credentials.expect_note_failure().returning(|_| Ok(()));
     unit.credentials.expect_take_failures().returning(|_| Ok(0));
     unit.sessions.expect_note_device().returning(|_, _, _| Ok(DeviceSeen::Known));
-    unit.users.expect_delete_unclaimed().returning(|_| Ok(()));
+    unit.users.expect_delete_unverified().returning(|_, _| Ok(()));
     unit.outbox.expect_take_allowance().returning(|_, _, _, _| Ok(false));
 }
 

@@ -44,7 +44,8 @@ impl EmailAddress {
             return Err(InvalidEmail);
         }
         let (local, domain) = text.split_once('@').ok_or(InvalidEmail)?;
-        if local.len() > Self::MAX_LOCAL_LENGTH || !local.split('.').all(is_atom) {
+        // `=?` begins an encoded word (RFC 2047), which mail programs may read as another address.
+        if local.len() > Self::MAX_LOCAL_LENGTH || !local.split('.').all(is_atom) || local.contains("=?") {
             return Err(InvalidEmail);
         }
         let address = format!("{local}@{}", ascii_domain(domain)?);

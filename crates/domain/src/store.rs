@@ -145,9 +145,10 @@ pub trait UserRepo: Send {
     /// [`StoreError::Conflict`] when another unit gave the address away at the same moment.
     async fn change_email(&mut self, id: UserId, address: &EmailAddress, now: Timestamp) -> Result<bool, StoreError>;
 
-    /// Deletes the account with this canonical address, provided that the address is unverified and no device of its
-    /// user known: somebody else has proved that the address is theirs.
-    async fn delete_unclaimed(&mut self, address: &EmailAddress) -> Result<(), StoreError>;
+    /// Deletes the account with this canonical address, provided that the address is unverified and the account not
+    /// disabled: somebody else has proved that the address is theirs. With `spare_used`, an account stays whose user
+    /// has a known device.
+    async fn delete_unverified(&mut self, address: &EmailAddress, spare_used: bool) -> Result<(), StoreError>;
 
     /// Deletes the user with everything that is theirs, the security log and the outbox excepted; says whether there
     /// was one. The unit MUST hold the user, so that no session begins meanwhile.
@@ -362,8 +363,11 @@ pub trait OneTimeTokenRepo: Send {
 pub enum Allowance {
     /// What anybody can ask for by naming the address.
     Requested,
-    /// What tells of something that has happened; used when the other allowance is spent, so that nobody can spend
-    /// it to keep an owner in the dark.
+    /// What tells of a log-in that may not have been the owner's. This and the next are used when the first is spent,
+    /// so that nobody can spend that to keep an owner in the dark.
+    LogIns,
+    /// What tells of a change to the account. Apart from log-ins, since whoever knows the password can make as many of
+    /// those as they like.
     Notices,
 }
 
@@ -411,11 +415,11 @@ pub trait Outbox: Send {
         error: &str,
     ) -> Result<bool, StoreError>;
 
-    /// Removes every mail of a user, or to their address, that would carry a token, except the one that undoes a change
+    /// Removes every mail of a user, and of nobody in particular to their address, that would carry a token, except the one that undoes a change
     /// of addresses.
     async fn cancel(&mut self, user_id: UserId, address: &EmailAddress) -> Result<(), StoreError>;
 
-    /// Removes every mail of a user and to their address.
+    /// Removes every mail of a user, and of nobody in particular to their address.
     async fn erase(&mut self, user_id: UserId, address: &EmailAddress) -> Result<(), StoreError>;
 
     /// Up to `limit` mails, oldest first.

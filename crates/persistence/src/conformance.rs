@@ -94,7 +94,7 @@ macro_rules! conformance_suite {
             one_address_is_given_to_one_user,
             a_deleted_user_leaves_nothing_behind,
             a_user_is_deleted_once,
-            only_an_unclaimed_account_is_deleted_by_address,
+            only_an_unverified_account_is_deleted_by_address,
             a_password_is_set_whether_or_not_there_was_one,
             only_an_unclaimed_password_is_removed_by_address,
             a_removed_password_is_no_password,

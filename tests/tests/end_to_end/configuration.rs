@@ -64,6 +64,14 @@ fn what_is_missing_unknown_or_unsafe_stops_the_start_by_name() {
     assert!(check(&[]).status.success(), "{:?}", check(&[]));
     let long = "x".repeat(40);
     for (name, value, option) in [
+        ("MAIL__TRANSPORT", "pigeon", "mail.transport"),
+        ("MAIL__FROM", "nobody", "mail.from"),
+        ("MAIL__DIRECTORY", "", "mail.directory"),
+        ("MAIL__DIRECTORY", "/etc/hostname", "mail.directory"),
+        ("MAIL__TEMPLATES", "/nonexistent", "mail.templates"),
+        ("MAIL__SERVICE_NAME", "two\nlines", "mail.service_name"),
+        ("MAIL__SMTP__URL", "smtp://mail.example.com", "mail.smtp.url"),
+        ("MAIL__SMTP__SECURITY", "none", "mail.smtp.security"),
         ("PUBLIC_URL", "http://auth.example.com", "public_url"),
         ("PUBLIC_URL", "auth.example.com", "public_url"),
         ("PUBLIC_URL", "ftp://auth.example.com", "public_url"),
@@ -145,6 +153,69 @@ fn what_is_missing_unknown_or_unsafe_stops_the_start_by_name() {
             assert!(complaint.contains(option) && complaint.contains("required"), "{command}: {complaint}");
         }
     }
+}
+
+#[test]
+fn what_is_wrong_with_the_mail_server_is_told_by_name_and_without_the_password() {
+    let smtp = |extra: &[(&str, &str)]| {
+        let mut variables = needed();
+        variables.retain(|(name, _)| !matches!(*name, "MAIL__TRANSPORT" | "MAIL__DIRECTORY"));
+        variables.push(("MAIL__TRANSPORT", "smtp"));
+        variables.extend(extra);
+        run(&["check-config"], &variables)
+    };
+    let url = ("MAIL__SMTP__URL", "smtp://ada:TheSecretOfAda@mail.example.com");
+    assert!(smtp(&[url]).status.success(), "{:?}", smtp(&[url]));
+    for (settings, option) in [
+        (vec![], "mail.smtp.url"),
+        (vec![("MAIL__SMTP__URL", "https://ada:TheSecretOfAda@mail.example.com")], "mail.smtp.url"),
+        (vec![("MAIL__SMTP__URL", "smtp://ada:TheSecretOfAda@mail.example.com/?tls=none")], "mail.smtp.url"),
+        (vec![url, ("MAIL__SMTP__SECURITY", "some")], "mail.smtp.security"),
+        (vec![("MAIL__SMTP__URL", "smtps://mail.example.com"), ("MAIL__SMTP__SECURITY", "none")], "mail.smtp.security"),
+        (vec![("MAIL__SMTP__URL", "smtp://mail.example.com"), ("MAIL__SMTP__USERNAME", "ada")], "mail.smtp.password"),
+        (vec![url, ("MAIL__SMTP__PASSWORD_FILE", "/nonexistent")], "mail.smtp.password_file"),
+        (vec![url, ("MAIL__SMTP__CA_FILE", "/nonexistent")], "mail.smtp.ca_file"),
+        (vec![url, ("MAIL__DIRECTORY", "mail")], "mail.directory"),
+    ] {
+        let output = smtp(&settings);
+        let complaint = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{settings:?}: {complaint}");
+        assert!(complaint.contains(option), "{settings:?}: {complaint}");
+        assert!(!complaint.contains("TheSecretOfAda"), "{complaint}");
+    }
+}
+
+#[tokio::test]
+async fn mail_options_decide_what_mails_look_like_and_where_they_go() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(
+        folder.path().join("en.toml"),
+        include_str!("../../../crates/mail/templates/en.toml").replace("Confirm your address for", "Welcome to"),
+    )
+    .unwrap();
+    let mails = folder.path().join("letters");
+    let settings = [
+        ("MAIL__TRANSPORT", "file"),
+        ("MAIL__DIRECTORY", mails.to_str().unwrap()),
+        ("MAIL__FROM", "Notes <notes@example.org>"),
+        ("MAIL__TEMPLATES", folder.path().to_str().unwrap()),
+        ("MAIL__SERVICE_NAME", "Notebook"),
+    ];
+    with(&settings, async |_, client| {
+        client.register("ada@example.com").await.grant();
+        let started = std::time::Instant::now();
+        let mail = loop {
+            let written = std::fs::read_dir(&mails).unwrap().map(|entry| entry.unwrap().path());
+            if let Some(path) = written.into_iter().find(|path| path.extension().is_some_and(|name| name == "eml")) {
+                break std::fs::read_to_string(path).unwrap();
+            }
+            assert!(started.elapsed() < std::time::Duration::from_secs(20), "no mail was written");
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        };
+        assert!(mail.contains("From: Notes <notes@example.org>"), "{mail}");
+        assert!(mail.contains("Subject: Welcome to Notebook"), "{mail}");
+    })
+    .await;
 }
 
 #[test]

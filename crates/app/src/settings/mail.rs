@@ -22,7 +22,7 @@ pub(super) fn read(check: &mut Check, raw: Mail, dev_folder: Option<PathBuf>) ->
         (None, Some(folder)) => {
             let from = from.unwrap_or_else(|| DEV_SENDER.to_owned());
             let from = check.required("mail.from", Some(from), parse_sender).flatten()?;
-            let folder = directory.unwrap_or(folder);
+            let folder = check.required("mail.directory", Some(directory.unwrap_or(folder)), parse_folder)?;
             only_with_smtp(check, &smtp);
             MailDelivery::Directory { folder, from, log_links: true }
         }
@@ -36,7 +36,7 @@ pub(super) fn read(check: &mut Check, raw: Mail, dev_folder: Option<PathBuf>) ->
         (Some("file"), dev_folder) => {
             only_with_smtp(check, &smtp);
             let from = check.required("mail.from", from, parse_sender).flatten();
-            let folder = check.required("mail.directory", directory.or(dev_folder), Ok::<_, String>);
+            let folder = check.required("mail.directory", directory.or(dev_folder), parse_folder);
             MailDelivery::Directory { folder: folder?, from: from?, log_links: false }
         }
         (Some(_), _) => {
@@ -100,6 +100,13 @@ fn smtp_options(check: &mut Check, raw: Smtp, from: Option<Sender>) -> Option<Sm
 
 fn parse_sender(text: String) -> Result<Option<Sender>, doorward_mail::InvalidSender> {
     text.parse().map(Some)
+}
+
+fn parse_folder(path: PathBuf) -> Result<PathBuf, &'static str> {
+    if path.as_os_str().is_empty() || path.exists() && !path.is_dir() {
+        return Err("must be a folder, or a path where one can be made");
+    }
+    Ok(path)
 }
 
 fn one_line(text: String) -> Result<String, &'static str> {

@@ -40,7 +40,7 @@ const VERIFY: Words = Words {
     title: "Confirm your address",
     text: "Confirm that this mail address is yours.",
     button: "Confirm address",
-    done: "Your address is confirmed. You can log in now.",
+    done: "Your address is confirmed.",
 };
 const RESET: Words = Words {
     title: "Set a new password",

@@ -1,8 +1,11 @@
 use doorward_domain::{Client, EmailAddress, Letter, Mail, MailId, MailKind, OneTimePurpose, Timestamp, UserAgent};
 use minijinja::context;
+use secrecy::ExposeSecret as _;
 
 use super::{TemplateError, Templates};
 use crate::language::KINDS;
+
+const SAMPLE_LINK: &str = "https://accounts.example.com/#token=sample";
 
 impl Templates {
     /// Writes every kind of mail in every language, once with all that can be known and once with the least.
@@ -11,8 +14,19 @@ impl Templates {
             for kind in KINDS {
                 for mail in samples(kind) {
                     let link = kind.token_purpose().map(OneTimePurpose::lifetime);
-                    let link = link.map(|lifetime| ("https://accounts.example.com/#token=sample".into(), lifetime));
-                    self.write(locale, language, &Letter { mail, locale: None, link })?;
+                    let has_link = link.is_some();
+                    let link = link.map(|lifetime| (SAMPLE_LINK.into(), lifetime));
+                    let message = self.write(locale, language, &Letter { mail, locale: None, link })?;
+                    let broken =
+                        |file: String, problem: &str| TemplateError::Broken { file, problem: problem.to_owned() };
+                    if message.subject.trim().is_empty() {
+                        return Err(broken(format!("{locale}.toml"), "the subject is empty"));
+                    }
+                    for (file, part) in [(super::LAYOUT_TEXT, &message.text), (super::LAYOUT_HTML, &message.html)] {
+                        if has_link && !part.expose_secret().contains(SAMPLE_LINK) {
+                            return Err(broken(file.to_owned(), "it leaves the link out"));
+                        }
+                    }
                 }
             }
             // The sample letters do not come by every unit of time.

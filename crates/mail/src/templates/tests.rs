@@ -159,12 +159,13 @@ fn the_operators_files_take_the_place_of_the_built_in_ones() {
     let text = english.replacen("Reset your {{ service }} password", "Hi {{ to }}", 1);
     let folder = folder("en.toml", &text);
     fs::write(folder.path().join("fr-ca.toml"), english.replacen("When", "Quand", 1)).unwrap();
-    fs::write(folder.path().join("layout.html"), "<b>{{ heading }}</b>").unwrap();
+    fs::write(folder.path().join("layout.html"), "<b>{{ heading }}</b>{% if link %} {{ link }}{% endif %}").unwrap();
     fs::write(folder.path().join(".layout.html.swp"), "{{").unwrap();
     let templates = with(Some(&folder)).unwrap();
     let message = templates.compose(&letter(MailKind::ResetPassword, "en")).unwrap();
     assert_eq!(message.subject, "Hi ada@example.com");
-    assert_eq!(message.html.expose_secret(), "<b>Set a new password</b>");
+    let html = message.html.expose_secret();
+    assert!(html.starts_with("<b>Set a new password</b> https://"), "{html}");
     let message = templates.compose(&letter(MailKind::NewDevice, "fr-ca")).unwrap();
     assert!(message.text.expose_secret().contains("Quand: 2023-11-14 22:13 UTC"));
     let message = templates.compose(&letter(MailKind::NewDevice, "de")).unwrap();
@@ -186,6 +187,9 @@ fn a_broken_file_of_the_operator_is_named() {
         ("fr.toml", "not TOML".to_owned(), "TOML"),
         ("layout.html", "{% if link %}".to_owned(), "layout.html"),
         ("layout.txt", "{{ titel }}".to_owned(), "layout.txt"),
+        ("layout.txt", "hello".to_owned(), "leaves the link out"),
+        ("layout.html", "<p>hello</p>".to_owned(), "leaves the link out"),
+        ("en.toml", subject(" "), "subject is empty"),
         ("layout.htm", String::new(), "must be called"),
         ("FR.toml", english.to_owned(), "must be called"),
         ("french.toml", english.to_owned(), "must be called"),

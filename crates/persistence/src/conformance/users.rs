@@ -277,27 +277,33 @@ pub async fn a_user_is_deleted_once(store: Arc<dyn Store>) -> Outcome {
     Ok(())
 }
 
-/// An account is deleted by its address, in any spelling, only while nobody has shown that it is theirs: neither by a
-/// verified address nor by a device.
-pub async fn only_an_unclaimed_account_is_deleted_by_address(store: Arc<dyn Store>) -> Outcome {
-    let unclaimed = user()?;
-    let verified = User { email_verified_at: Some(NOW), ..user()? };
-    let used = user()?;
-    let mut unit = store.write().await?;
-    for user in [&unclaimed, &verified, &used] {
-        unit.users().insert_new(user).await?;
-    }
-    unit.sessions().note_device(used.id, [7; 32], NOW).await?;
-    unit.commit().await?;
-
-    for (what, user, kept) in
-        [("a verified address", &verified, true), ("a user with a device", &used, true), ("nobody", &unclaimed, false)]
-    {
+/// An account is deleted by its address, in any spelling, while the address is unverified and the account not disabled;
+/// one that was used is spared where that is asked for.
+pub async fn only_an_unverified_account_is_deleted_by_address(store: Arc<dyn Store>) -> Outcome {
+    for spare_used in [true, false] {
+        let unused = user()?;
+        let verified = User { email_verified_at: Some(NOW), ..user()? };
+        let disabled = User { disabled_at: Some(NOW), ..user()? };
+        let used = user()?;
         let mut unit = store.write().await?;
-        unit.users().delete_unclaimed(&address(&user.email.as_str().to_uppercase())?).await?;
+        for user in [&unused, &verified, &disabled, &used] {
+            unit.users().insert_new(user).await?;
+        }
+        unit.sessions().note_device(used.id, [7; 32], NOW).await?;
         unit.commit().await?;
-        let found = store.read().await?.users().find(user.id).await?.is_some();
-        must!(found == kept, "the account of {what} is there: {found}");
+
+        for (what, user, kept) in [
+            ("a verified address", &verified, true),
+            ("a disabled user", &disabled, true),
+            ("a user with a device", &used, spare_used),
+            ("nobody", &unused, false),
+        ] {
+            let mut unit = store.write().await?;
+            unit.users().delete_unverified(&address(&user.email.as_str().to_uppercase())?, spare_used).await?;
+            unit.commit().await?;
+            let found = store.read().await?.users().find(user.id).await?.is_some();
+            must!(found == kept, "the account of {what} is there: {found}");
+        }
     }
     Ok(())
 }

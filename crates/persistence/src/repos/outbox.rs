@@ -87,6 +87,7 @@ impl<D: Dialect> Outbox for Unit<D> {
     ) -> Result<bool, StoreError> {
         let allowance = match allowance {
             Allowance::Requested => "requested",
+            Allowance::LogIns => "log_ins",
             Allowance::Notices => "notices",
         };
         Statement::<D>::new(
@@ -191,7 +192,7 @@ impl<D: Dialect> Outbox for Unit<D> {
 
     async fn cancel(&mut self, user_id: UserId, address: &EmailAddress) -> Result<(), StoreError> {
         Statement::<D>::new(
-            "DELETE FROM outbox WHERE (user_id = $1 OR address_key = $2) \
+            "DELETE FROM outbox WHERE (user_id = $1 OR (user_id IS NULL AND address_key = $2)) \
              AND kind IN ('verify_email', 'reset_password', 'change_email')",
         )
         .bind(user_id.uuid())
@@ -202,7 +203,7 @@ impl<D: Dialect> Outbox for Unit<D> {
     }
 
     async fn erase(&mut self, user_id: UserId, address: &EmailAddress) -> Result<(), StoreError> {
-        Statement::<D>::new("DELETE FROM outbox WHERE user_id = $1 OR address_key = $2")
+        Statement::<D>::new("DELETE FROM outbox WHERE user_id = $1 OR (user_id IS NULL AND address_key = $2)")
             .bind(user_id.uuid())
             .bind(address.canonical())
             .execute(self.connection())

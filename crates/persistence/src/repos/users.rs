@@ -122,12 +122,13 @@ impl<D: Dialect> UserRepo for Unit<D> {
         .await
     }
 
-    async fn delete_unclaimed(&mut self, address: &EmailAddress) -> Result<(), StoreError> {
+    async fn delete_unverified(&mut self, address: &EmailAddress, spare_used: bool) -> Result<(), StoreError> {
         Statement::<D>::new(
-            "DELETE FROM users WHERE email_key = $1 AND email_verified_at IS NULL \
-             AND NOT EXISTS (SELECT 1 FROM devices d WHERE d.user_id = users.id)",
+            "DELETE FROM users WHERE email_key = $1 AND email_verified_at IS NULL AND disabled_at IS NULL \
+             AND ($2 = 0 OR NOT EXISTS (SELECT 1 FROM devices d WHERE d.user_id = users.id))",
         )
         .bind(address.canonical())
+        .bind(i64::from(spare_used))
         .execute(self.connection())
         .await?;
         Ok(())
