@@ -89,7 +89,8 @@ struct Detail {
 }
 
 impl Templates {
-    /// Reads the templates and tries each of them out, so that a broken one is found now. Blocks meanwhile.
+    /// Reads the templates, and tries each of them out where a folder is given, so that a broken one is found now.
+    /// Blocks meanwhile.
     ///
     /// # Errors
     ///
@@ -121,7 +122,10 @@ impl Templates {
             let locale = language_of(&file).ok_or_else(|| broken(UNKNOWN_NAME.to_owned()))?;
             templates.languages.insert(locale, Language::parse(&text).map_err(broken)?);
         }
-        templates.check()?;
+        // The built-in ones are tried out by this crate's tests, and starting should not wait for that.
+        if options.folder.is_some() {
+            templates.check()?;
+        }
         Ok(templates)
     }
 

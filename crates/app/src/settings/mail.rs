@@ -49,7 +49,9 @@ pub(super) fn read(check: &mut Check, raw: Mail, dev_folder: Option<PathBuf>) ->
         }
     };
     let settings = MailSettings { delivery, service_name: name, templates };
-    if let Err(error) = settings.compile_templates("localhost") {
+    if settings.templates.is_some()
+        && let Err(error) = settings.compile_templates("localhost")
+    {
         check.note("mail.templates", chain(&error));
     }
     Some(settings)
