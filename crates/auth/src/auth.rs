@@ -9,6 +9,7 @@ use doorward_domain::{
 
 use crate::password::{PasswordHasher, PasswordScreen};
 use crate::token::{CLOCK_SKEW, TokenIssuer, TokenVerifier};
+use crate::unit::retrying;
 use crate::{EndedSessions, Fault, OneTimeTokens, RefreshTokens, RegistrationMode};
 
 /// Everything that users can do, on one set of ports. Cheap to clone.
@@ -142,6 +143,23 @@ impl Auth {
         })
     }
 
+    /// Records a refusal in a unit of its own.
+    pub(crate) async fn record(
+        &self,
+        kind: EventKind,
+        reason: EventReason,
+        user_id: Option<UserId>,
+        client: &Client,
+    ) -> Result<(), Fault> {
+        let event = self.event(kind, Some(reason), (user_id, None), client)?;
+        retrying(|| async {
+            let mut unit = self.store().write().await?;
+            unit.events().append(&event).await?;
+            Ok(unit.commit().await?)
+        })
+        .await
+    }
+
     /// Refuses the session's access tokens on this node from now on, for as long as any of them could be valid.
     ///
     /// Called right before the unit that ends the session is committed, not after: whoever asked may hang up while
@@ -150,6 +168,13 @@ impl Auth {
     pub(crate) fn note_ended(&self, session: SessionId, ended_at: Timestamp) {
         let until = ended_at.plus(self.settings().access_token_lifetime).plus(2 * CLOCK_SKEW);
         self.parts.ended_sessions.note(session, until);
+    }
+
+    /// The same for several sessions.
+    pub(crate) fn note_all_ended(&self, sessions: &[SessionId], now: Timestamp) {
+        for session in sessions {
+            self.note_ended(*session, now);
+        }
     }
 
     /// Learns from the database which sessions have ended while an access token can still name them, so that a

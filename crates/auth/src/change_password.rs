@@ -1,4 +1,4 @@
-use doorward_domain::{Client, EndReason, EventKind, EventReason, MailKind, OneTimePurpose, Password, PasswordRefused};
+use doorward_domain::{Client, EndReason, EventKind, EventReason, Password, PasswordRefused};
 use thiserror::Error;
 
 use crate::unit::retrying;
@@ -48,20 +48,15 @@ impl Auth {
         self.check_new_password(&request.new, &user.email)?;
         let hash = self.parts().hasher.hash(&request.new).await.map_err(Fault::from)?;
         let credential = self.new_credential(user.id, hash)?;
-        let now = self.now();
         let changed = retrying(|| async {
             let mut unit = self.store().write().await?;
             let unchanged = unit.credentials().hold(user.id, checked.version).await?;
             let Some(user) = unchanged.filter(|user| !user.disabled()) else { return Ok(false) };
-            unit.credentials().set(&credential).await?;
-            unit.one_time_tokens().revoke_all(user.id, Some(OneTimePurpose::UndoEmailChange), now).await?;
-            unit.outbox().cancel(user.id, &user.email).await?;
             let kept = Some(current.session_id());
-            let ended = unit.sessions().end_all(user.id, kept, EndReason::PasswordChanged, now).await?;
-            self.queue_notice(&mut *unit, MailKind::PasswordChanged, &user, client).await?;
+            let reason = EndReason::PasswordChanged;
+            self.replace_password(&mut *unit, &user, &credential, reason, kept, client).await?;
             let subject = (Some(user.id), Some(current.session_id()));
             unit.events().append(&self.event(act, None, subject, client)?).await?;
-            self.note_all_ended(&ended, now);
             unit.commit().await?;
             Ok(true)
         })
@@ -79,45 +74,27 @@ impl Auth {
 mod tests {
     use std::sync::Arc;
 
-    use doorward_domain::store::{Allowance, MockUnit};
-    use doorward_domain::{EventReason, Mail, PasswordCredential, SessionId, User};
-    use uuid::Uuid;
+    use doorward_domain::store::MockUnit;
+    use doorward_domain::{EventReason, Mail, MailKind, PasswordCredential};
 
     use super::*;
-    use crate::RegistrationMode;
+
     use crate::password::{HashingError, MockPasswordScreen, Verification};
     use crate::testing::{
-        NOW, SESSION_ID, Seen, Setup, USER_ID, VERSION, access_token, client, credential, current_user, disabled_user,
-        email, expect_event, hash, password, recording, user,
+        GIVEN, OTHER_SESSION, SESSION_ID, Seen, Setup, USER_ID, VERSION, access_token, checking, client, current_user,
+        disabled_user, email, expect_event, expect_new_password, hash, holding_checked, password, proven, recording,
+        user,
     };
 
-    const OTHER: SessionId = SessionId::from_uuid(Uuid::from_u128(8));
-    const OLD: &str = "the password so far";
     const NEW: &str = "correct horse battery staple";
 
     fn request() -> ChangePassword {
-        ChangePassword { current: password(OLD), new: password(NEW) }
-    }
-
-    /// A service in which the password so far is found to be this.
-    fn checking(found: Verification) -> Setup {
-        let mut setup = Setup::new(RegistrationMode::Verified);
-        let mut unit = MockUnit::default();
-        let find = unit.users.expect_find().times(1);
-        find.withf(|id| *id == USER_ID).returning(|_| Ok(Some(user())));
-        let find = unit.credentials.expect_find().times(1);
-        find.withf(|id| *id == USER_ID).returning(|_| Ok(Some(credential())));
-        setup.store.plan_read(unit);
-        setup.hasher.expect_verify().times(1).returning(move |given, _| {
-            assert_eq!(given.expose(), OLD);
-            Ok(found.clone())
-        });
-        setup
+        ChangePassword { current: password(GIVEN), new: password(NEW) }
     }
 
     /// A service in which the password so far is right and one password is hashed, while no unit is open.
     fn hashing() -> Setup {
-        let mut setup = checking(Verification::Right { upgraded: None });
+        let mut setup = proven();
         let store = Arc::clone(&setup.store);
         setup.hasher.expect_hash().times(1).returning(move |given| {
             assert_eq!(given.expose(), NEW);
@@ -127,41 +104,11 @@ mod tests {
         setup
     }
 
-    /// A unit in which the password is still what it was, provided that there is a user.
-    fn holding(user: Option<User>) -> MockUnit {
-        let mut unit = MockUnit::default();
-        let hold = unit.credentials.expect_hold().times(1);
-        hold.withf(|id, version| (*id, *version) == (USER_ID, VERSION)).returning(move |_, _| Ok(user.clone()));
-        unit
-    }
-
     /// A unit that sets the password and does everything that belongs to it.
     fn setting(credentials: &Seen<PasswordCredential>, mails: &Seen<Mail>) -> MockUnit {
-        let mut unit = holding(Some(user()));
-        let seen = credentials.clone();
-        unit.credentials.expect_set().times(1).returning(move |credential| {
-            seen.note(credential.clone());
-            Ok(())
-        });
-        let revoke = unit.one_time_tokens.expect_revoke_all().times(1);
-        let spared = Some(OneTimePurpose::UndoEmailChange);
-        let revoke = revoke.withf(move |id, except, now| (*id, *except, *now) == (USER_ID, spared, NOW));
-        revoke.returning(|_, _, _| Ok(()));
-        let cancel = unit.outbox.expect_cancel().times(1);
-        cancel.withf(|id, address| *id == USER_ID && *address == email()).returning(|_, _| Ok(()));
-        let end = unit.sessions.expect_end_all().times(1);
-        let end = end.withf(|id, except, reason, now| {
-            (*id, *except, *reason, *now) == (USER_ID, Some(SESSION_ID), EndReason::PasswordChanged, NOW)
-        });
-        end.returning(|_, _, _, _| Ok(vec![OTHER]));
-        let allow = unit.outbox.expect_take_allowance().times(1);
-        let allow = allow.withf(|address, allowance, _, _| *address == email() && *allowance == Allowance::Requested);
-        allow.returning(|_, _, _, _| Ok(true));
-        let seen = mails.clone();
-        unit.outbox.expect_push().times(1).returning(move |mail| {
-            seen.note(mail.clone());
-            Ok(())
-        });
+        let mut unit = holding_checked(Some(user()));
+        let kept = (EndReason::PasswordChanged, Some(SESSION_ID));
+        expect_new_password(&mut unit, kept, vec![OTHER_SESSION], credentials, mails);
         expect_event(&mut unit, EventKind::PasswordChange, None, (Some(USER_ID), Some(SESSION_ID)));
         unit
     }
@@ -181,7 +128,7 @@ mod tests {
         assert_ne!(set.version, VERSION);
         let mail = mails.only();
         assert_eq!((mail.kind, mail.to, mail.user_id), (MailKind::PasswordChanged, email(), Some(USER_ID)));
-        assert!(auth.parts().ended_sessions.has_ended(OTHER));
+        assert!(auth.parts().ended_sessions.has_ended(OTHER_SESSION));
         assert!(auth.authenticate(&access_token()).is_ok(), "the session that asks goes on");
     }
 
@@ -207,7 +154,7 @@ mod tests {
             ("ada@example.com", PasswordRefused::ContainsContext),
             ("a common one", PasswordRefused::TooCommon),
         ] {
-            let mut setup = checking(Verification::Right { upgraded: None });
+            let mut setup = proven();
             setup.screen = MockPasswordScreen::new();
             setup.screen.expect_is_common().returning(|password| password.expose() == "a common one");
             let auth = setup.auth();
@@ -224,7 +171,7 @@ mod tests {
     async fn a_password_that_changed_while_it_was_checked_is_not_replaced() {
         for held in [None, Some(disabled_user())] {
             let setup = hashing();
-            let undone = setup.store.plan_write(holding(held));
+            let undone = setup.store.plan_write(holding_checked(held));
             let refusal = recording(EventKind::PasswordChange, EventReason::CredentialChanged, Some(USER_ID));
             let recorded = setup.store.plan_write(refusal);
             let auth = setup.auth();
@@ -237,13 +184,13 @@ mod tests {
             );
             assert!(refused, "{outcome:?}");
             assert!(!undone.yes() && recorded.yes());
-            assert!(!auth.parts().ended_sessions.has_ended(OTHER));
+            assert!(!auth.parts().ended_sessions.has_ended(OTHER_SESSION));
         }
     }
 
     #[pollster::test]
     async fn a_full_hashing_queue_writes_nothing() {
-        let mut setup = checking(Verification::Right { upgraded: None });
+        let mut setup = proven();
         setup.hasher.expect_hash().times(1).returning(|_| Err(HashingError::Overloaded));
         let auth = setup.auth();
 

@@ -51,60 +51,29 @@ impl Auth {
 
 #[cfg(test)]
 mod tests {
+    use doorward_domain::EventReason;
     use doorward_domain::store::MockUnit;
-    use doorward_domain::{EventReason, SessionId, User};
-    use uuid::Uuid;
 
     use super::*;
-    use crate::RegistrationMode;
+
     use crate::password::Verification;
     use crate::testing::{
-        NOW, SESSION_ID, Setup, USER_ID, VERSION, access_token, client, credential, current_user, disabled_user, email,
-        expect_event, password, recording, user,
+        GIVEN, NOW, OTHER_SESSION, SESSION_ID, USER_ID, access_token, checking, client, current_user, disabled_user,
+        email, expect_event, holding_checked, password, proven, recording, user,
     };
 
-    const OTHER: SessionId = SessionId::from_uuid(Uuid::from_u128(8));
-
     fn request() -> DeleteAccount {
-        DeleteAccount { password: password("correct horse battery staple") }
-    }
-
-    /// A service in which the password is found to be this.
-    fn checking(found: Verification) -> Setup {
-        let mut setup = Setup::new(RegistrationMode::Verified);
-        let mut unit = MockUnit::default();
-        let find = unit.users.expect_find().times(1);
-        find.withf(|id| *id == USER_ID).returning(|_| Ok(Some(user())));
-        let find = unit.credentials.expect_find().times(1);
-        find.withf(|id| *id == USER_ID).returning(|_| Ok(Some(credential())));
-        setup.store.plan_read(unit);
-        setup.hasher.expect_verify().times(1).returning(move |given, _| {
-            assert_eq!(given.expose(), "correct horse battery staple");
-            Ok(found.clone())
-        });
-        setup
-    }
-
-    fn proven() -> Setup {
-        checking(Verification::Right { upgraded: None })
-    }
-
-    /// A unit in which the password is still what it was, provided that there is a user.
-    fn holding(user: Option<User>) -> MockUnit {
-        let mut unit = MockUnit::default();
-        let hold = unit.credentials.expect_hold().times(1);
-        hold.withf(|id, version| (*id, *version) == (USER_ID, VERSION)).returning(move |_, _| Ok(user.clone()));
-        unit
+        DeleteAccount { password: password(GIVEN) }
     }
 
     /// A unit that deletes the user with everything that is theirs.
     fn deleting() -> MockUnit {
-        let mut unit = holding(Some(user()));
+        let mut unit = holding_checked(Some(user()));
         let end = unit.sessions.expect_end_all().times(1);
         let end = end.withf(|id, except, reason, now| {
             (*id, *except, *reason, *now) == (USER_ID, None, EndReason::LoggedOutEverywhere, NOW)
         });
-        end.returning(|_, _, _, _| Ok(vec![SESSION_ID, OTHER]));
+        end.returning(|_, _, _, _| Ok(vec![SESSION_ID, OTHER_SESSION]));
         let erase = unit.outbox.expect_erase().times(1);
         erase.withf(|id, address| *id == USER_ID && *address == email()).returning(|_, _| Ok(()));
         let delete = unit.users.expect_delete().times(1);
@@ -122,7 +91,7 @@ mod tests {
         auth.delete_account(&current_user(&auth), request(), &client()).await.unwrap();
 
         assert!(written.yes());
-        for session in [SESSION_ID, OTHER] {
+        for session in [SESSION_ID, OTHER_SESSION] {
             assert!(auth.parts().ended_sessions.has_ended(session));
         }
         assert_eq!(auth.authenticate(&access_token()), Err(Unauthenticated));
@@ -147,7 +116,7 @@ mod tests {
     async fn a_password_that_changed_while_it_was_checked_deletes_nothing() {
         for held in [None, Some(disabled_user())] {
             let setup = proven();
-            let undone = setup.store.plan_write(holding(held));
+            let undone = setup.store.plan_write(holding_checked(held));
             let refusal = recording(EventKind::AccountDeletion, EventReason::CredentialChanged, Some(USER_ID));
             let recorded = setup.store.plan_write(refusal);
             let auth = setup.auth();

@@ -1,17 +1,11 @@
-use doorward_domain::store::{DeviceSeen, WriteUnit};
 use doorward_domain::{
-    Client, EmailAddress, EventKind, EventReason, MailKind, Password, PasswordCredential, PasswordHashString,
-    Timestamp, User, UserAgent, UserId,
+    Client, EmailAddress, EventKind, EventReason, Password, PasswordCredential, PasswordHashString, User, UserId,
 };
-use sha2::{Digest, Sha256};
 use thiserror::Error;
 
-use crate::password::{HashingError, Verification};
+use crate::password::Verification;
 use crate::unit::retrying;
 use crate::{Auth, Fault, RegistrationMode, SessionGrant};
-
-/// How many wrong passwords in a row are worth a notice when the right one follows.
-const NOTED_FAILURES: u32 = 5;
 
 /// A claim to be somebody.
 #[derive(Clone, Debug)]
@@ -51,7 +45,7 @@ impl Auth {
     pub async fn login(&self, request: Login, client: &Client) -> Result<SessionGrant, LoginError> {
         let account = self.find_account(&request.email).await?;
         let hash = account.as_ref().map(|(_, credential)| &credential.hash);
-        let verification = self.verify(&request.password, hash).await?;
+        let verification = self.verify_password(&request.password, hash).await?;
 
         let (user, credential, upgraded) = match (account, verification) {
             (None, _) => return self.refuse(EventReason::UnknownAccount, None, client).await,
@@ -72,23 +66,6 @@ impl Auth {
         match self.begin_session(&credential, upgraded.as_ref(), client).await? {
             Some(grant) => Ok(grant),
             None => self.refuse(EventReason::CredentialChanged, Some(user.id), client).await,
-        }
-    }
-
-    /// What checking the password found; `None` when the stored hash cannot be read, which takes as long.
-    pub(crate) async fn verify(
-        &self,
-        password: &Password,
-        hash: Option<&PasswordHashString>,
-    ) -> Result<Option<Verification>, Fault> {
-        let hasher = &self.parts().hasher;
-        match hasher.verify(password, hash).await {
-            Ok(verification) => Ok(Some(verification)),
-            Err(HashingError::Unreadable) => {
-                hasher.verify(password, None).await?;
-                Ok(None)
-            }
-            Err(error) => Err(error.into()),
         }
     }
 
@@ -144,88 +121,22 @@ impl Auth {
             _ => LoginError::InvalidCredentials,
         })
     }
-
-    /// Records a refusal in a unit of its own.
-    pub(crate) async fn record(
-        &self,
-        kind: EventKind,
-        reason: EventReason,
-        user_id: Option<UserId>,
-        client: &Client,
-    ) -> Result<(), Fault> {
-        let event = self.event(kind, Some(reason), (user_id, None), client)?;
-        retrying(|| async {
-            let mut unit = self.store().write().await?;
-            unit.events().append(&event).await?;
-            Ok(unit.commit().await?)
-        })
-        .await
-    }
-}
-
-impl Auth {
-    /// Records a wrong password and counts it, with as many statements where there is no account.
-    pub(crate) async fn record_failed_password(
-        &self,
-        kind: EventKind,
-        reason: EventReason,
-        user_id: Option<UserId>,
-        client: &Client,
-    ) -> Result<(), Fault> {
-        const NOBODY: UserId = UserId::from_uuid(uuid::Uuid::nil());
-        let event = self.event(kind, Some(reason), (user_id, None), client)?;
-        retrying(|| async {
-            let mut unit = self.store().write().await?;
-            unit.credentials().note_failure(user_id.unwrap_or(NOBODY)).await?;
-            unit.events().append(&event).await?;
-            Ok(unit.commit().await?)
-        })
-        .await
-    }
-
-    /// Tells the user of a log-in that they may not have made: after many wrong passwords, or from a device that is
-    /// new to them.
-    async fn notice_unusual(
-        &self,
-        unit: &mut dyn WriteUnit,
-        user: &User,
-        client: &Client,
-        now: Timestamp,
-    ) -> Result<(), Fault> {
-        let failures = unit.credentials().take_failures(user.id).await?;
-        let device = unit.sessions().note_device(user.id, device_digest(user.id, client), now).await?;
-        let kind = match device {
-            _ if failures >= NOTED_FAILURES => MailKind::LoginAfterFailures,
-            DeviceSeen::New => MailKind::NewDevice,
-            DeviceSeen::First | DeviceSeen::Known => return Ok(()),
-        };
-        self.queue_notice(unit, kind, user, client).await
-    }
-}
-
-/// What tells a user's devices apart: what the client says it is, without the numbers, since versions change all
-/// the time.
-pub(crate) fn device_digest(user_id: UserId, client: &Client) -> [u8; 32] {
-    let agent = client.user_agent.as_ref().map_or("", UserAgent::as_str);
-    let unnumbered: String = agent.chars().filter(|c| !c.is_ascii_digit()).collect();
-    let mut digest = Sha256::new();
-    digest.update(user_id.uuid().as_bytes());
-    digest.update(unnumbered.as_bytes());
-    digest.finalize().into()
 }
 
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
 
-    use doorward_domain::store::MockUnit;
-    use doorward_domain::{Mail, SecurityEvent, SessionId, StoreError};
+    use crate::password::HashingError;
+    use crate::unusual_login::device_digest;
+    use doorward_domain::store::{DeviceSeen, MockUnit};
+    use doorward_domain::{Mail, MailKind, SecurityEvent, SessionId, StoreError};
     use secrecy::ExposeSecret;
 
     use super::*;
     use crate::testing::{
         DAY, NOW, Seen, Setup, USER_ID, VERSION, client, collision, credential, disabled_user, email, hash,
-        issued_text, password, recording, user,
+        issued_text, password, queueing, recording, user,
     };
 
     const RIGHT: Verification = Verification::Right { upgraded: None };
@@ -470,11 +381,7 @@ mod tests {
                 note.withf(|id, digest, now| (*id, *digest, *now) == (USER_ID, device_digest(USER_ID, &client()), NOW));
             note.returning(move |_, _, _| Ok(device));
             unit.outbox.expect_take_allowance().returning(|_, _, _, _| Ok(true));
-            let seen = mails.clone();
-            unit.outbox.expect_push().returning(move |mail| {
-                seen.note(mail.clone());
-                Ok(())
-            });
+            queueing(&mut unit, &mails);
             let setup = setup(RegistrationMode::Verified, Some(user()), Ok(RIGHT));
             let written = setup.store.plan_write(unit);
 
@@ -523,19 +430,5 @@ mod tests {
             assert!(setup.auth().login(claim(), &client()).await.is_err(), "{reason:?}");
             assert!(written.yes());
         }
-    }
-
-    #[test]
-    fn a_device_is_told_by_its_user_and_by_what_it_says_it_is_without_the_numbers() {
-        let digest = |user_id, agent: &str| {
-            device_digest(user_id, &Client { user_agent: Some(UserAgent::sanitized(agent)), ..client() })
-        };
-        let other_user = UserId::from_uuid(uuid::Uuid::from_u128(9));
-        let firefox = digest(USER_ID, "Firefox/140.0 (X11; Linux)");
-        assert_eq!(digest(USER_ID, "Firefox/141.0 (X11; Linux)"), firefox);
-        assert_ne!(digest(USER_ID, "Firefox/140.0 (Windows)"), firefox);
-        assert_ne!(digest(other_user, "Firefox/140.0 (X11; Linux)"), firefox);
-        let elsewhere = Client { ip: None, request_id: None, locale: None, ..client() };
-        assert_eq!(device_digest(USER_ID, &elsewhere), device_digest(USER_ID, &client()));
     }
 }

@@ -47,12 +47,12 @@ mod tests {
 
     use super::*;
     use crate::testing::{
-        NOW, SESSION_ID, Setup, USER_ID, access_token, client, collision, current_user, expect_event, user,
+        NOW, OTHER_SESSION, SESSION_ID, Setup, USER_ID, access_token, client, collision, current_user, expect_event,
+        user,
     };
     use crate::{RegistrationMode, Unauthenticated};
 
-    const OTHER: SessionId = SessionId::from_uuid(Uuid::from_u128(7));
-    const FOREIGN: SessionId = SessionId::from_uuid(Uuid::from_u128(8));
+    const FOREIGN: SessionId = SessionId::from_uuid(Uuid::from_u128(9));
 
     fn setup() -> Setup {
         Setup::new(RegistrationMode::Verified)
@@ -74,7 +74,7 @@ mod tests {
 
     #[pollster::test]
     async fn every_session_ends_after_the_user_is_held() {
-        let mut unit = ending(Some(user()), vec![SESSION_ID, OTHER]);
+        let mut unit = ending(Some(user()), vec![SESSION_ID, OTHER_SESSION]);
         expect_event(&mut unit, EventKind::LogoutAll, None, (Some(USER_ID), Some(SESSION_ID)));
         let setup = setup();
         let written = setup.store.plan_write(unit);
@@ -83,7 +83,7 @@ mod tests {
         auth.logout_all(&current_user(&auth), &client()).await.unwrap();
 
         assert!(written.yes());
-        for session in [SESSION_ID, OTHER] {
+        for session in [SESSION_ID, OTHER_SESSION] {
             assert!(auth.parts().ended_sessions.has_ended(session));
         }
         assert!(!auth.parts().ended_sessions.has_ended(FOREIGN));
@@ -114,13 +114,13 @@ mod tests {
         };
         let setup = setup();
         setup.store.plan_collision(unit(vec![SESSION_ID]));
-        let written = setup.store.plan_write(unit(vec![SESSION_ID, OTHER]));
+        let written = setup.store.plan_write(unit(vec![SESSION_ID, OTHER_SESSION]));
         let auth = setup.auth();
 
         auth.logout_all(&current_user(&auth), &client()).await.unwrap();
 
         assert!(written.yes());
-        assert!(auth.parts().ended_sessions.has_ended(OTHER));
+        assert!(auth.parts().ended_sessions.has_ended(OTHER_SESSION));
     }
 
     #[pollster::test]

@@ -3,8 +3,11 @@
 use std::time::Duration;
 
 use doorward_domain::store::{Allowance, WriteUnit};
-use doorward_domain::{Client, EmailAddress, EntropyUnavailable, Mail, MailId, MailKind, User, UserId};
+use doorward_domain::{
+    Client, EmailAddress, EntropyUnavailable, EventKind, EventReason, Mail, MailId, MailKind, User, UserId,
+};
 
+use crate::unit::retrying;
 use crate::{Auth, Fault};
 
 /// The time in which an address gets five mails at most.
@@ -30,6 +33,25 @@ impl Auth {
             created_at: self.now(),
             attempts: 0,
         })
+    }
+
+    /// Queues a mail that anybody can ask for, and records that it was asked for.
+    pub(crate) async fn request_mail(
+        &self,
+        kind: MailKind,
+        event: EventKind,
+        to: &EmailAddress,
+        client: &Client,
+    ) -> Result<(), Fault> {
+        retrying(|| async {
+            let mail = self.new_mail(kind, to, None, client)?;
+            let mut unit = self.store().write().await?;
+            let queued = self.queue_requested(&mut *unit, &mail).await?;
+            let reason = (!queued).then_some(EventReason::MailLimit);
+            unit.events().append(&self.event(event, reason, (None, None), client)?).await?;
+            Ok(unit.commit().await?)
+        })
+        .await
     }
 
     /// Queues a mail that anybody can have sent by naming its address, unless the address has had its five within
@@ -85,7 +107,7 @@ mod tests {
 
     use super::*;
     use crate::RegistrationMode;
-    use crate::testing::{NOW, Seen, Setup, USER_ID, client, email, user};
+    use crate::testing::{NOW, Seen, Setup, USER_ID, client, email, queueing, user};
 
     fn setup() -> Setup {
         Setup::new(RegistrationMode::Verified)
@@ -102,11 +124,7 @@ mod tests {
             seen.note(allowance);
             Ok(allowed.contains(&allowance))
         });
-        let seen = queued.clone();
-        unit.outbox.expect_push().returning(move |mail| {
-            seen.note(mail.clone());
-            Ok(())
-        });
+        queueing(&mut unit, &queued);
         (unit, asked, queued)
     }
 

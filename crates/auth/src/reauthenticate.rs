@@ -34,7 +34,7 @@ impl Auth {
         let credential = unit.credentials().find(user.id).await.map_err(Fault::from)?;
         drop(unit);
         let hash = credential.as_ref().map(|credential| &credential.hash);
-        let verification = self.verify(password, hash).await?;
+        let verification = self.verify_password(password, hash).await?;
         if let (Some(credential), Some(Verification::Right { .. })) = (credential, verification) {
             return Ok((user, credential));
         }

@@ -159,7 +159,7 @@ mod tests {
     use super::*;
     use crate::testing::{
         CountingEntropy, DAY, NOW, SECOND, SESSION_ID, Seen, Setup, USER_ID, access_token, client, disabled_user,
-        email, expect_event, issued_text, recording, refresh_tokens, session, user,
+        email, expect_event, issued_text, queueing, recording, refresh_tokens, session, user,
     };
     use crate::{MasterKey, RefreshTokens, RegistrationMode, Unauthenticated};
 
@@ -426,11 +426,7 @@ mod tests {
         let end = end.withf(|id, reason, now| (*id, *reason, *now) == (SESSION_ID, EndReason::Replayed, NOW));
         end.returning(|_, _, _| Ok(true));
         unit.outbox.expect_take_allowance().times(1).returning(|_, _, _, _| Ok(true));
-        let seen = mails.clone();
-        unit.outbox.expect_push().times(1).returning(move |mail| {
-            seen.note(mail.clone());
-            Ok(())
-        });
+        queueing(&mut unit, &mails);
         records(Some(EventReason::Replay), &mut unit);
         let setup = setup();
         let written = setup.store.plan_write(unit);

@@ -1,12 +1,11 @@
 use doorward_domain::store::WriteUnit;
 use doorward_domain::{
-    Client, CredentialVersion, DisplayName, EmailAddress, EventKind, EventReason, MailKind, Password,
-    PasswordCredential, PasswordRefused, User, UserId,
+    Client, DisplayName, EmailAddress, EventKind, EventReason, MailKind, Password, PasswordRefused, User, UserId,
 };
 use thiserror::Error;
 
-use crate::login::device_digest;
 use crate::unit::retrying;
+use crate::unusual_login::device_digest;
 use crate::{Auth, Fault, SessionGrant};
 
 /// A wish to have an account.
@@ -74,10 +73,7 @@ impl Auth {
             self.record(EventKind::Register, EventReason::RegistrationClosed, None, client).await?;
             return Err(RegisterError::Closed);
         }
-        self.settings().passwords.check(&request.password, &request.email)?;
-        if self.parts().screen.is_common(&request.password) {
-            return Err(PasswordRefused::TooCommon.into());
-        }
+        self.check_new_password(&request.password, &request.email)?;
         let hash = self.parts().hasher.hash(&request.password).await.map_err(Fault::from)?;
 
         let now = self.now();
@@ -92,8 +88,7 @@ impl Auth {
             created_at: now,
             updated_at: now,
         };
-        let version = self.fresh(CredentialVersion::new).map_err(Fault::from)?;
-        let credential = PasswordCredential { user_id: user.id, version, hash };
+        let credential = self.new_credential(user.id, hash)?;
         let opened = match mode {
             RegistrationMode::Open => {
                 Some(self.new_session(user.id, credential.version, client, now).map_err(Fault::from)?)
@@ -159,13 +154,13 @@ mod tests {
     use std::sync::Arc;
 
     use doorward_domain::store::{Allowance, MockUnit};
-    use doorward_domain::{Mail, RefreshTokenHash, SecurityEvent, Session};
+    use doorward_domain::{Mail, PasswordCredential, RefreshTokenHash, SecurityEvent, Session};
     use secrecy::ExposeSecret;
 
     use super::*;
     use crate::password::{HashingError, MockPasswordScreen};
     use crate::testing::{
-        NOW, Seen, Setup, client, collision, email, expect_event, hash, issued_text, password, recording,
+        NOW, Seen, Setup, client, collision, email, expect_event, hash, issued_text, password, queueing, recording,
     };
 
     const PASSWORD: &str = "correct horse battery staple";
@@ -260,11 +255,7 @@ mod tests {
             let allow =
                 allow.withf(|address, allowance, _, _| *address == email() && *allowance == Allowance::Requested);
             allow.returning(|_, _, _, _| Ok(true));
-            let seen = mails.clone();
-            unit.outbox.expect_push().times(1).returning(move |mail| {
-                seen.note(mail.clone());
-                Ok(())
-            });
+            queueing(&mut unit, &mails);
             let reason = (!free).then_some(EventReason::AddressTaken);
             let seen = users.clone();
             let append = unit.events.expect_append().times(1);

@@ -1,6 +1,6 @@
 use doorward_domain::{
-    Client, CredentialVersion, EmailAddress, EndReason, EventKind, MailKind, OneTimePurpose, OneTimeTokenHash,
-    Password, PasswordCredential, PasswordHashString, PasswordRefused, Timestamp, User, UserId,
+    Client, EmailAddress, EndReason, EventKind, MailKind, OneTimePurpose, OneTimeTokenHash, Password,
+    PasswordHashString, PasswordRefused, User,
 };
 use secrecy::SecretString;
 use thiserror::Error;
@@ -87,21 +87,6 @@ impl Auth {
         }
     }
 
-    /// Whether a password may be chosen.
-    pub(crate) fn check_new_password(&self, password: &Password, email: &EmailAddress) -> Result<(), PasswordRefused> {
-        self.settings().passwords.check(password, email)?;
-        if self.parts().screen.is_common(password) { Err(PasswordRefused::TooCommon) } else { Ok(()) }
-    }
-
-    /// A new setting of a user's password.
-    pub(crate) fn new_credential(
-        &self,
-        user_id: UserId,
-        hash: PasswordHashString,
-    ) -> Result<PasswordCredential, Fault> {
-        Ok(PasswordCredential { user_id, version: self.fresh(CredentialVersion::new)?, hash })
-    }
-
     async fn user_of_token(&self, token: &OneTimeTokenHash) -> Result<Option<User>, Fault> {
         let mut unit = self.store().read().await?;
         let Some(token) = unit.one_time_tokens().find(PURPOSE, token, self.now()).await? else { return Ok(None) };
@@ -125,24 +110,13 @@ impl Auth {
                 return Ok(false);
             }
             let credential = self.new_credential(user.id, hash.clone())?;
-            unit.credentials().set(&credential).await?;
-            unit.one_time_tokens().revoke_all(user.id, Some(OneTimePurpose::UndoEmailChange), now).await?;
-            unit.outbox().cancel(user.id, &user.email).await?;
-            let ended = unit.sessions().end_all(user.id, None, EndReason::PasswordReset, now).await?;
-            self.queue_notice(&mut *unit, MailKind::PasswordChanged, &user, client).await?;
+            self.replace_password(&mut *unit, &user, &credential, EndReason::PasswordReset, None, client).await?;
             let event = self.event(EventKind::PasswordReset, None, (Some(user.id), None), client)?;
             unit.events().append(&event).await?;
-            self.note_all_ended(&ended, now);
             unit.commit().await?;
             Ok(true)
         })
         .await
-    }
-
-    pub(crate) fn note_all_ended(&self, sessions: &[doorward_domain::SessionId], now: Timestamp) {
-        for session in sessions {
-            self.note_ended(*session, now);
-        }
     }
 }
 
@@ -151,58 +125,35 @@ mod tests {
     use std::sync::Arc;
 
     use doorward_domain::store::{Allowance, MockUnit};
-    use doorward_domain::{EventReason, Mail, MailId, OneTimeToken, SessionId};
+    use doorward_domain::{EventReason, Mail, PasswordCredential, SessionId};
     use secrecy::ExposeSecret;
-    use uuid::Uuid;
 
     use super::*;
+    use crate::RegistrationMode;
     use crate::password::{HashingError, MockPasswordScreen};
     use crate::testing::{
-        CountingEntropy, NOW, SESSION_ID, Seen, Setup, USER_ID, VERSION, client, disabled_user, email, expect_event,
-        hash, one_time_tokens, password, recording, user,
+        MailedToken, NOW, OTHER_SESSION, SESSION_ID, Seen, Setup, USER_ID, VERSION, client, disabled_user, email,
+        expect_event, expect_new_password, hash, password, queueing, recording, user,
     };
-    use crate::{MasterKey, OneTimeTokens, RegistrationMode};
 
-    const MAIL: MailId = MailId::from_uuid(Uuid::from_u128(7));
-    const OTHER: SessionId = SessionId::from_uuid(Uuid::from_u128(8));
     const PASSWORD: &str = "correct horse battery staple";
 
     fn setup() -> Setup {
         Setup::new(RegistrationMode::Verified)
     }
 
-    fn genuine() -> SecretString {
-        one_time_tokens().text(MAIL, PURPOSE)
-    }
-
     fn request() -> ResetPassword {
-        ResetPassword { token: genuine(), password: password(PASSWORD) }
+        ResetPassword { token: token().text(), password: password(PASSWORD) }
     }
 
-    /// What the database knows of the token. Its address is the user's in another spelling.
-    fn token() -> OneTimeToken {
-        OneTimeToken {
-            mail_id: MAIL,
-            user_id: USER_ID,
-            purpose: PURPOSE,
-            hash: one_time_tokens().hash(MAIL, PURPOSE),
-            address: EmailAddress::parse("Ada@example.com").unwrap(),
-            expires_at: NOW.plus(PURPOSE.lifetime()),
-        }
-    }
-
-    /// A unit that looks for the token, which may be good.
-    fn looking(found: Option<OneTimeToken>) -> MockUnit {
-        let mut unit = MockUnit::default();
-        let find = unit.one_time_tokens.expect_find().times(1);
-        let find = find.withf(|purpose, hash, now| (*purpose, *hash, *now) == (PURPOSE, token().hash, NOW));
-        find.returning(move |_, _, _| Ok(found.clone()));
-        unit
+    /// It was sent to another spelling of the user's address.
+    fn token() -> MailedToken {
+        MailedToken::new(PURPOSE, "Ada@example.com")
     }
 
     /// A unit that looks for the token, which is good, and for its user.
     fn looking_for_user(found: Option<User>) -> MockUnit {
-        let mut unit = looking(Some(token()));
+        let mut unit = token().looking(true);
         let find = unit.users.expect_find().times(1);
         find.withf(|id| *id == USER_ID).returning(move |_| Ok(found.clone()));
         unit
@@ -221,28 +172,12 @@ mod tests {
         setup
     }
 
-    /// A unit that uses the token up, provided that there is one.
-    fn consuming(found: Option<OneTimeToken>) -> MockUnit {
-        let mut unit = MockUnit::default();
-        let consume = unit.one_time_tokens.expect_consume().times(1);
-        let consume = consume.withf(|purpose, hash, now| (*purpose, *hash, *now) == (PURPOSE, token().hash, NOW));
-        consume.returning(move |_, _, _| Ok(found.clone()));
-        unit
-    }
-
-    /// A unit that uses the token up and holds its user.
-    fn holding(held: Option<User>) -> MockUnit {
-        let mut unit = consuming(Some(token()));
-        let hold = unit.users.expect_hold().times(1);
-        hold.withf(|id| *id == USER_ID).returning(move |_| Ok(held.clone()));
-        unit
-    }
-
     /// A unit that finds the token's address to be the user's still, or not.
     fn verifying(still_theirs: bool) -> MockUnit {
-        let mut unit = holding(Some(User { email_verified_at: None, ..user() }));
+        let mut unit = token().holding(Some(User { email_verified_at: None, ..user() }));
         let verify = unit.users.expect_verify_email().times(1);
-        let verify = verify.withf(|id, address, now| *id == USER_ID && *address == token().address && *now == NOW);
+        let verify =
+            verify.withf(|id, address, now| *id == USER_ID && *address == token().row().address && *now == NOW);
         verify.returning(move |_, _, _| Ok(still_theirs));
         unit
     }
@@ -250,30 +185,7 @@ mod tests {
     /// A unit that sets the password and does everything that belongs to it; ends these sessions.
     fn setting(credentials: &Seen<PasswordCredential>, mails: &Seen<Mail>, sessions: Vec<SessionId>) -> MockUnit {
         let mut unit = verifying(true);
-        let seen = credentials.clone();
-        unit.credentials.expect_set().times(1).returning(move |credential| {
-            seen.note(credential.clone());
-            Ok(())
-        });
-        let revoke = unit.one_time_tokens.expect_revoke_all().times(1);
-        let spared = Some(OneTimePurpose::UndoEmailChange);
-        let revoke = revoke.withf(move |id, except, now| (*id, *except, *now) == (USER_ID, spared, NOW));
-        revoke.returning(|_, _, _| Ok(()));
-        let cancel = unit.outbox.expect_cancel().times(1);
-        cancel.withf(|id, address| *id == USER_ID && *address == email()).returning(|_, _| Ok(()));
-        let end = unit.sessions.expect_end_all().times(1);
-        let end = end.withf(|id, except, reason, now| {
-            (*id, *except, *reason, *now) == (USER_ID, None, EndReason::PasswordReset, NOW)
-        });
-        end.returning(move |_, _, _, _| Ok(sessions.clone()));
-        let allow = unit.outbox.expect_take_allowance().times(1);
-        let allow = allow.withf(|address, allowance, _, _| *address == email() && *allowance == Allowance::Requested);
-        allow.returning(|_, _, _, _| Ok(true));
-        let seen = mails.clone();
-        unit.outbox.expect_push().times(1).returning(move |mail| {
-            seen.note(mail.clone());
-            Ok(())
-        });
+        expect_new_password(&mut unit, (EndReason::PasswordReset, None), sessions, credentials, mails);
         expect_event(&mut unit, EventKind::PasswordReset, None, (Some(USER_ID), None));
         unit
     }
@@ -290,7 +202,7 @@ mod tests {
     async fn a_reset_sets_the_password_and_ends_everything_that_came_of_the_old_one() {
         let (credentials, mails) = (Seen::default(), Seen::default());
         let setup = hashing(user());
-        let written = setup.store.plan_write(setting(&credentials, &mails, vec![SESSION_ID, OTHER]));
+        let written = setup.store.plan_write(setting(&credentials, &mails, vec![SESSION_ID, OTHER_SESSION]));
         let auth = setup.auth();
 
         auth.reset_password(request(), &client()).await.unwrap();
@@ -301,39 +213,28 @@ mod tests {
         assert_ne!(credential.version, VERSION);
         let mail = mails.only();
         assert_eq!((mail.kind, mail.to, mail.user_id), (MailKind::PasswordChanged, email(), Some(USER_ID)));
-        for session in [SESSION_ID, OTHER] {
+        for session in [SESSION_ID, OTHER_SESSION] {
             assert!(auth.parts().ended_sessions.has_ended(session));
         }
     }
 
     #[pollster::test]
     async fn a_token_that_was_not_made_here_for_this_never_asks_the_database_and_hashes_nothing() {
-        let other_key = MasterKey::generate(&CountingEntropy::starting_at(9_000)).unwrap();
-        let foreign = OneTimeTokens::new(&other_key).text(MAIL, PURPOSE);
-        let other_purpose = one_time_tokens().text(MAIL, OneTimePurpose::VerifyEmail);
-        let genuine = genuine();
-        for text in [
-            "",
-            "dwo_",
-            "not a token",
-            foreign.expose_secret(),
-            other_purpose.expose_secret(),
-            &genuine.expose_secret()[1..],
-        ] {
+        for text in token().forgeries(OneTimePurpose::VerifyEmail) {
             let setup = setup();
             let written = setup.store.plan_write(refusal());
 
-            let forged = ResetPassword { token: SecretString::from(text.to_owned()), ..request() };
+            let forged = ResetPassword { token: text.clone(), ..request() };
             let outcome = setup.auth().reset_password(forged, &client()).await;
 
-            assert!(is_invalid(&outcome), "{text}: {outcome:?}");
+            assert!(is_invalid(&outcome), "{}: {outcome:?}", text.expose_secret());
             assert!(written.yes());
         }
     }
 
     #[pollster::test]
     async fn nothing_is_hashed_for_a_token_that_is_no_longer_any_good() {
-        for (case, unit) in [("used", looking(None)), ("no user", looking_for_user(None))] {
+        for (case, unit) in [("used", token().looking(false)), ("no user", looking_for_user(None))] {
             let setup = setup();
             setup.store.plan_read(unit);
             let written = setup.store.plan_write(refusal());
@@ -369,9 +270,9 @@ mod tests {
     #[pollster::test]
     async fn what_changed_while_the_password_was_hashed_refuses_the_token() {
         for (case, unit) in [
-            ("used", consuming(None)),
-            ("no user", holding(None)),
-            ("disabled", holding(Some(disabled_user()))),
+            ("used", token().consuming(false)),
+            ("no user", token().holding(None)),
+            ("disabled", token().holding(Some(disabled_user()))),
             ("another address by now", verifying(false)),
         ] {
             let setup = hashing(user());
@@ -402,7 +303,7 @@ mod tests {
     #[pollster::test]
     async fn an_account_that_was_disabled_while_the_password_was_hashed_gets_none() {
         let setup = hashing(user());
-        let undone = setup.store.plan_write(holding(Some(disabled_user())));
+        let undone = setup.store.plan_write(token().holding(Some(disabled_user())));
         let written = setup.store.plan_write(refusal());
 
         let outcome = setup.auth().reset_password(request(), &client()).await;
@@ -428,14 +329,14 @@ mod tests {
         let (credentials, mails) = (Seen::default(), Seen::default());
         let setup = hashing(user());
         setup.store.plan_collision(setting(&credentials, &mails, vec![SESSION_ID]));
-        let written = setup.store.plan_write(setting(&credentials, &mails, vec![SESSION_ID, OTHER]));
+        let written = setup.store.plan_write(setting(&credentials, &mails, vec![SESSION_ID, OTHER_SESSION]));
         let auth = setup.auth();
 
         auth.reset_password(request(), &client()).await.unwrap();
 
         assert!(written.yes());
         assert_eq!(credentials.all().len(), 2);
-        assert!(auth.parts().ended_sessions.has_ended(OTHER));
+        assert!(auth.parts().ended_sessions.has_ended(OTHER_SESSION));
     }
 
     #[pollster::test]
@@ -450,11 +351,7 @@ mod tests {
                 seen.note((address.clone(), allowance));
                 Ok(allowed)
             });
-            let seen = queued.clone();
-            unit.outbox.expect_push().returning(move |mail| {
-                seen.note(mail.clone());
-                Ok(())
-            });
+            queueing(&mut unit, &queued);
             let reason = (!allowed).then_some(EventReason::MailLimit);
             expect_event(&mut unit, EventKind::PasswordResetRequest, reason, (None, None));
             let setup = setup();

@@ -1,5 +1,9 @@
 //! What the unit tests of the use cases share: deterministic ports, a store made of planned units, and samples.
 
+mod mailed_token;
+mod new_password;
+mod reauthentication;
+
 use std::collections::VecDeque;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering};
@@ -12,9 +16,9 @@ use doorward_domain::store::{
     SessionRepo, UserRepo, WriteUnit,
 };
 use doorward_domain::{
-    Client, CredentialVersion, EmailAddress, Entropy, EntropyUnavailable, EventKind, EventReason, Locale, MockClock,
-    MockMailComposer, MockMailTransport, Password, PasswordCredential, PasswordHashString, PasswordPolicy, RequestId,
-    Session, SessionId, SessionPolicy, Store, StoreError, Timestamp, User, UserAgent, UserId,
+    Client, CredentialVersion, EmailAddress, Entropy, EntropyUnavailable, EventKind, EventReason, Locale, Mail,
+    MockClock, MockMailComposer, MockMailTransport, Password, PasswordCredential, PasswordHashString, PasswordPolicy,
+    RequestId, Session, SessionId, SessionPolicy, Store, StoreError, Timestamp, User, UserAgent, UserId,
 };
 use secrecy::SecretString;
 use sha2::{Digest, Sha256};
@@ -27,11 +31,17 @@ use crate::{
     RegistrationMode,
 };
 
+pub(crate) use self::mailed_token::MailedToken;
+pub(crate) use self::new_password::expect_new_password;
+pub(crate) use self::reauthentication::{GIVEN, checking, holding_checked, proven};
+
 /// When the tests take place, unless they move the clock.
 pub(crate) const NOW: Timestamp = Timestamp::from_unix_micros(1_800_000_000_000_000);
 pub(crate) const USER_ID: UserId = UserId::from_uuid(Uuid::from_u128(0x0190_0000_0000_7000_8000_0000_0000_0001));
 pub(crate) const SESSION_ID: SessionId =
     SessionId::from_uuid(Uuid::from_u128(0x0190_0000_0000_7000_8000_0000_0000_0002));
+/// Another session of the same user.
+pub(crate) const OTHER_SESSION: SessionId = SessionId::from_uuid(Uuid::from_u128(8));
 pub(crate) const VERSION: CredentialVersion =
     CredentialVersion::from_uuid(Uuid::from_u128(0x0190_0000_0000_7000_8000_0000_0000_0003));
 /// The one access token that the verifier of a [`Setup`] takes.
@@ -334,6 +344,15 @@ fn expect_ordinary(unit: &mut MockUnit) {
     unit.outbox.expect_take_allowance().returning(|_, _, _, _| Ok(false));
 }
 
+/// Has the unit queue mails, for the test to look at.
+pub(crate) fn queueing(unit: &mut MockUnit, queued: &Seen<Mail>) {
+    let seen = queued.clone();
+    unit.outbox.expect_push().returning(move |mail| {
+        seen.note(mail.clone());
+        Ok(())
+    });
+}
+
 /// A unit that writes this entry of the security log and nothing else.
 pub(crate) fn recording(kind: EventKind, reason: EventReason, user_id: Option<UserId>) -> MockUnit {
     let mut unit = MockUnit::default();
@@ -371,6 +390,11 @@ pub(crate) fn issued_text(session: SessionId) -> SecretString {
 /// The user of [`access_token`].
 pub(crate) fn current_user(auth: &Auth) -> CurrentUser {
     auth.authenticate(&access_token()).unwrap()
+}
+
+/// The address that the user of the tests changes to.
+pub(crate) fn new_email() -> EmailAddress {
+    EmailAddress::parse("ada@new.example").unwrap()
 }
 
 pub(crate) fn email() -> EmailAddress {

@@ -1,9 +1,8 @@
-use doorward_domain::{Client, EmailAddress, EventKind, EventReason, MailKind, OneTimePurpose};
+use doorward_domain::{Client, EmailAddress, EventKind, MailKind, OneTimePurpose};
 use secrecy::SecretString;
-use thiserror::Error;
 
 use crate::unit::retrying;
-use crate::{Auth, Fault};
+use crate::{Auth, Fault, OneTimeTokenError};
 
 /// A wish for another mail that verifies an address.
 #[derive(Clone, Debug)]
@@ -19,17 +18,6 @@ pub struct VerifyEmail {
     pub token: SecretString,
 }
 
-/// Why a mailed token did nothing.
-#[derive(Debug, Error)]
-pub enum OneTimeTokenError {
-    /// It is unknown, used, expired, superseded, or of another purpose; which of these is not said.
-    #[error("the token is not valid")]
-    InvalidToken,
-    /// Nobody's mistake.
-    #[error(transparent)]
-    Fault(#[from] Fault),
-}
-
 impl Auth {
     /// Queues another mail that verifies an address, should it belong to an account that needs it.
     ///
@@ -41,25 +29,6 @@ impl Auth {
     /// [`Fault`]; nothing was queued then.
     pub async fn resend_verification(&self, request: ResendVerification, client: &Client) -> Result<(), Fault> {
         self.request_mail(MailKind::VerifyEmail, EventKind::VerifyEmailRequest, &request.email, client).await
-    }
-
-    /// Queues a mail that anybody can ask for, and records that it was asked for.
-    pub(crate) async fn request_mail(
-        &self,
-        kind: MailKind,
-        event: EventKind,
-        to: &EmailAddress,
-        client: &Client,
-    ) -> Result<(), Fault> {
-        retrying(|| async {
-            let mail = self.new_mail(kind, to, None, client)?;
-            let mut unit = self.store().write().await?;
-            let queued = self.queue_requested(&mut *unit, &mail).await?;
-            let reason = (!queued).then_some(EventReason::MailLimit);
-            unit.events().append(&self.event(event, reason, (None, None), client)?).await?;
-            Ok(unit.commit().await?)
-        })
-        .await
     }
 
     /// Notes that the owner of an account reads mail at its address.
@@ -94,12 +63,6 @@ impl Auth {
         };
         if verified { Ok(()) } else { self.refuse_token(EventKind::VerifyEmail, client).await }
     }
-
-    /// Records that a mailed token did nothing.
-    pub(crate) async fn refuse_token<T>(&self, kind: EventKind, client: &Client) -> Result<T, OneTimeTokenError> {
-        self.record(kind, EventReason::InvalidToken, None, client).await?;
-        Err(OneTimeTokenError::InvalidToken)
-    }
 }
 
 #[cfg(test)]
@@ -107,66 +70,36 @@ mod tests {
     use std::time::Duration;
 
     use doorward_domain::store::{Allowance, MockUnit};
-    use doorward_domain::{Mail, MailId, OneTimeToken, StoreError, User};
+    use doorward_domain::{EventReason, Mail, StoreError, User};
     use secrecy::ExposeSecret;
-    use uuid::Uuid;
 
     use super::*;
+    use crate::RegistrationMode;
     use crate::testing::{
-        CountingEntropy, DAY, NOW, Seen, Setup, USER_ID, client, disabled_user, email, expect_event, one_time_tokens,
-        recording, user,
+        MailedToken, NOW, Seen, Setup, USER_ID, client, disabled_user, email, expect_event, queueing, recording, user,
     };
-    use crate::{MasterKey, OneTimeTokens, RegistrationMode};
 
-    const MAIL: MailId = MailId::from_uuid(Uuid::from_u128(7));
     const PURPOSE: OneTimePurpose = OneTimePurpose::VerifyEmail;
 
     fn setup() -> Setup {
         Setup::new(RegistrationMode::Verified)
     }
 
-    fn genuine() -> SecretString {
-        one_time_tokens().text(MAIL, PURPOSE)
-    }
-
     fn request() -> VerifyEmail {
-        VerifyEmail { token: genuine() }
+        VerifyEmail { token: token().text() }
     }
 
-    /// What the database knows of the token. Its address is the user's in another spelling.
-    fn token() -> OneTimeToken {
-        OneTimeToken {
-            mail_id: MAIL,
-            user_id: USER_ID,
-            purpose: PURPOSE,
-            hash: one_time_tokens().hash(MAIL, PURPOSE),
-            address: EmailAddress::parse("Ada@example.com").unwrap(),
-            expires_at: NOW.plus(DAY),
-        }
-    }
-
-    /// A unit that uses the token up, provided that there is one.
-    fn consuming(found: Option<OneTimeToken>) -> MockUnit {
-        let mut unit = MockUnit::default();
-        let consume = unit.one_time_tokens.expect_consume().times(1);
-        let consume = consume.withf(|purpose, hash, now| (*purpose, *hash, *now) == (PURPOSE, token().hash, NOW));
-        consume.returning(move |_, _, _| Ok(found.clone()));
-        unit
-    }
-
-    /// A unit that uses the token up and holds its user.
-    fn holding(held: Option<User>) -> MockUnit {
-        let mut unit = consuming(Some(token()));
-        let hold = unit.users.expect_hold().times(1);
-        hold.withf(|id| *id == USER_ID).returning(move |_| Ok(held.clone()));
-        unit
+    /// It was sent to another spelling of the user's address.
+    fn token() -> MailedToken {
+        MailedToken::new(PURPOSE, "Ada@example.com")
     }
 
     /// A unit that finds the token's address to be the user's still, or not.
     fn verifying(still_theirs: bool) -> MockUnit {
-        let mut unit = holding(Some(User { email_verified_at: None, ..user() }));
+        let mut unit = token().holding(Some(User { email_verified_at: None, ..user() }));
         let verify = unit.users.expect_verify_email().times(1);
-        let verify = verify.withf(|id, address, now| *id == USER_ID && *address == token().address && *now == NOW);
+        let verify =
+            verify.withf(|id, address, now| *id == USER_ID && *address == token().row().address && *now == NOW);
         verify.returning(move |_, _, _| Ok(still_theirs));
         unit
     }
@@ -189,26 +122,15 @@ mod tests {
 
     #[pollster::test]
     async fn a_token_that_was_not_made_here_for_this_never_asks_the_database() {
-        let other_key = MasterKey::generate(&CountingEntropy::starting_at(9_000)).unwrap();
-        let foreign = OneTimeTokens::new(&other_key).text(MAIL, PURPOSE);
-        let other_purpose = one_time_tokens().text(MAIL, OneTimePurpose::ResetPassword);
-        let genuine = genuine();
-        for text in [
-            "",
-            "dwo_",
-            "not a token",
-            foreign.expose_secret(),
-            other_purpose.expose_secret(),
-            &genuine.expose_secret()[1..],
-        ] {
+        for text in token().forgeries(OneTimePurpose::ResetPassword) {
             let setup = setup();
             let unit = recording(EventKind::VerifyEmail, EventReason::InvalidToken, None);
             let written = setup.store.plan_write(unit);
 
-            let forged = VerifyEmail { token: SecretString::from(text.to_owned()) };
+            let forged = VerifyEmail { token: text.clone() };
             let outcome = setup.auth().verify_email(forged, &client()).await;
 
-            assert!(is_invalid(&outcome), "{text}: {outcome:?}");
+            assert!(is_invalid(&outcome), "{}: {outcome:?}", text.expose_secret());
             assert!(written.yes());
         }
     }
@@ -216,9 +138,9 @@ mod tests {
     #[pollster::test]
     async fn a_token_that_does_nothing_changes_nothing_and_is_recorded() {
         for (case, unit) in [
-            ("used", consuming(None)),
-            ("no user", holding(None)),
-            ("disabled", holding(Some(disabled_user()))),
+            ("used", token().consuming(false)),
+            ("no user", token().holding(None)),
+            ("disabled", token().holding(Some(disabled_user()))),
             ("another address by now", verifying(false)),
         ] {
             let setup = setup();
@@ -276,11 +198,7 @@ mod tests {
             Ok(allowed)
         });
         if allowed {
-            let seen = queued.clone();
-            unit.outbox.expect_push().times(1).returning(move |mail| {
-                seen.note(mail.clone());
-                Ok(())
-            });
+            queueing(&mut unit, &queued);
         }
         (unit, asked, queued)
     }

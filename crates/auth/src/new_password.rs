@@ -1,0 +1,48 @@
+use doorward_domain::store::WriteUnit;
+use doorward_domain::{
+    Client, CredentialVersion, EmailAddress, EndReason, MailKind, OneTimePurpose, Password, PasswordCredential,
+    PasswordHashString, PasswordRefused, SessionId, User, UserId,
+};
+
+use crate::{Auth, Fault};
+
+impl Auth {
+    /// Whether a password may be chosen.
+    pub(crate) fn check_new_password(&self, password: &Password, email: &EmailAddress) -> Result<(), PasswordRefused> {
+        self.settings().passwords.check(password, email)?;
+        if self.parts().screen.is_common(password) { Err(PasswordRefused::TooCommon) } else { Ok(()) }
+    }
+
+    /// A new setting of a user's password.
+    pub(crate) fn new_credential(
+        &self,
+        user_id: UserId,
+        hash: PasswordHashString,
+    ) -> Result<PasswordCredential, Fault> {
+        Ok(PasswordCredential { user_id, version: self.fresh(CredentialVersion::new)?, hash })
+    }
+
+    /// Sets a user's password, and ends what may be in the hands of somebody who knew the old one: every session but
+    /// `kept`, and every mailed token. Tells the user.
+    ///
+    /// The token that undoes a change of addresses stays: whoever took an account over by its address must not be able
+    /// to destroy it.
+    pub(crate) async fn replace_password(
+        &self,
+        unit: &mut dyn WriteUnit,
+        user: &User,
+        credential: &PasswordCredential,
+        reason: EndReason,
+        kept: Option<SessionId>,
+        client: &Client,
+    ) -> Result<(), Fault> {
+        let now = self.now();
+        unit.credentials().set(credential).await?;
+        unit.one_time_tokens().revoke_all(user.id, Some(OneTimePurpose::UndoEmailChange), now).await?;
+        unit.outbox().cancel(user.id, &user.email).await?;
+        let ended = unit.sessions().end_all(user.id, kept, reason, now).await?;
+        self.queue_notice(unit, MailKind::PasswordChanged, user, client).await?;
+        self.note_all_ended(&ended, now);
+        Ok(())
+    }
+}
