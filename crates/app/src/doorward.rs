@@ -164,9 +164,21 @@ impl Doorward {
     /// The background work: delivers mail, and deletes what has expired. Runs until it is dropped; spawn it, on any
     /// number of nodes. Without it no mail leaves; nothing depends on it for safety.
     pub fn background(&self) -> impl Future<Output = ()> + Send + 'static {
+        self.background_until(std::future::pending())
+    }
+
+    /// The background work, which ends when `end` resolves and the mails that are being sent then are sent, within
+    /// 2 seconds. Dropped in the middle of one, it might send that one again.
+    pub fn background_until(
+        &self,
+        end: impl Future<Output = ()> + Send + 'static,
+    ) -> impl Future<Output = ()> + Send + 'static {
         let auth = self.auth.clone();
         async move {
-            tokio::join!(clean_up(&auth), crate::mail::deliver(auth.clone()));
+            tokio::select! {
+                () = clean_up(&auth) => {}
+                () = crate::mail::deliver(auth.clone(), end) => {}
+            }
         }
     }
 }

@@ -1,6 +1,8 @@
 //! How mail leaves, and the loop that delivers it.
 
+use std::future::Future;
 use std::path::PathBuf;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -140,41 +142,76 @@ fn is_link(line: &str) -> bool {
 
 /// How many batches are delivered at once, each to a domain of its own.
 const LANES: usize = 16;
+/// The batches that are being delivered.
+type Lanes = JoinSet<Result<MailReport, Fault>>;
 /// How often the outbox is looked into.
 const PAUSE: Duration = Duration::from_millis(500);
 /// How long a batch may hold up the next. One that takes longer gets company.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// Delivers mail as it falls due. Runs until it is dropped; what is under way then is delivered by anybody when the
-/// lease ends.
+/// How long mails that are being sent may take once the service is told to end.
+const DRAIN: Duration = Duration::from_millis(1_500);
+
+/// Delivers mail as it falls due, until `end` resolves and what is under way then is sent. What takes too long for
+/// that is delivered by anybody when the lease ends, and so is everything when this is dropped.
 ///
 /// Batches follow each other, so that a node that dies has one mail under way. Only a slow one is left behind.
-pub(crate) async fn deliver(auth: Auth) {
+pub(crate) async fn deliver(auth: Auth, end: impl Future<Output = ()>) {
     let mut lanes = JoinSet::new();
+    let mut end = pin!(end);
     loop {
-        if lanes.len() >= LANES {
-            if let Some(done) = lanes.join_next().await {
-                settle(done);
-            }
-            continue;
-        }
-        match auth.lease_mail().await {
-            Ok(Some(batch)) => {
-                let auth = auth.clone();
-                lanes.spawn(async move { auth.deliver_mail(batch).await });
-                if let Ok(Some(done)) = tokio::time::timeout(PATIENCE, lanes.join_next()).await {
-                    settle(done);
+        let full = lanes.len() >= LANES;
+        let begun = !full && begin_batch(&auth, &mut lanes).await;
+        let wait = async {
+            if full {
+                settle_next(&mut lanes).await;
+            } else if begun {
+                tokio::select! {
+                    () = settle_next(&mut lanes) => {}
+                    () = tokio::time::sleep(PATIENCE) => {}
                 }
-            }
-            Ok(None) => tokio::time::sleep(PAUSE).await,
-            Err(error) => {
-                tracing::warn!(%error, "the outbox could not be read");
+            } else {
                 tokio::time::sleep(PAUSE).await;
             }
+        };
+        tokio::select! {
+            biased;
+            () = &mut end => break,
+            () = wait => {}
         }
         while let Some(done) = lanes.try_join_next() {
             settle(done);
         }
+    }
+    let sent = async {
+        while !lanes.is_empty() {
+            settle_next(&mut lanes).await;
+        }
+    };
+    if tokio::time::timeout(DRAIN, sent).await.is_err() {
+        tracing::warn!("mail was still being sent when the time to drain was over; it is sent again");
+    }
+}
+
+/// Begins to deliver the next batch; `false` when there is none.
+async fn begin_batch(auth: &Auth, lanes: &mut Lanes) -> bool {
+    match auth.lease_mail().await {
+        Ok(Some(batch)) => {
+            let auth = auth.clone();
+            lanes.spawn(async move { auth.deliver_mail(batch).await });
+            true
+        }
+        Ok(None) => false,
+        Err(error) => {
+            tracing::warn!(%error, "the outbox could not be read");
+            false
+        }
+    }
+}
+
+async fn settle_next(lanes: &mut Lanes) {
+    if let Some(done) = lanes.join_next().await {
+        settle(done);
     }
 }
 

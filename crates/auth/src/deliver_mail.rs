@@ -57,6 +57,14 @@ enum Prepared {
     LeaseLost,
 }
 
+/// A mail whose lease ends without its having been sent.
+struct Unsent {
+    id: MailId,
+    /// When it is due again; never, when it is a dead letter.
+    due_at: Option<Timestamp>,
+    attempts: u32,
+}
+
 impl Auth {
     /// Takes the mails that are due and that nobody is at work on, of one domain; `None` when there are none.
     ///
@@ -89,28 +97,31 @@ impl Auth {
         let MailBatch { mails, until } = batch;
         let last_start = until.minus(LEASE).plus(LAST_START);
         let mut report = MailReport::default();
-        let mut unreachable: Option<String> = None;
-        for mail in &mails {
-            if let Some(error) = &unreachable {
-                report.failed.push(self.postpone(mail, until, error).await?);
-            } else if self.now() >= last_start {
-                self.give_back(mail, until).await?;
-            } else {
-                match self.prepare(mail, until).await? {
-                    Prepared::LeaseLost => {}
-                    Prepared::Moot => self.finish(mail, until).await?,
-                    Prepared::Letter(letter) => match self.send(&letter).await {
-                        Ok(()) => {
-                            self.finish(mail, until).await?;
-                            report.sent += 1;
-                        }
-                        Err(error) => {
-                            report.failed.push(self.settle_failure(mail, until, &error).await?);
-                            unreachable = matches!(error, SendError::Unreachable(_)).then(|| error.to_string());
-                        }
-                    },
-                }
+        let mut left = mails.as_slice();
+        while let Some((mail, rest)) = left.split_first() {
+            if self.now() >= last_start {
+                self.give_back(left, until).await?;
+                break;
             }
+            match self.prepare(mail, until).await? {
+                Prepared::LeaseLost => {}
+                Prepared::Moot => self.finish(mail, until).await?,
+                Prepared::Letter(letter) => match self.send(&letter).await {
+                    Ok(()) => {
+                        self.finish(mail, until).await?;
+                        report.sent += 1;
+                    }
+                    Err(error) => {
+                        let unreachable = matches!(error, SendError::Unreachable(_));
+                        let concerned = if unreachable { left } else { std::slice::from_ref(mail) };
+                        report.failed.extend(self.settle_failure(concerned, until, &error).await?);
+                        if unreachable {
+                            break;
+                        }
+                    }
+                },
+            }
+            left = rest;
         }
         Ok(report)
     }
@@ -194,46 +205,40 @@ impl Auth {
         .await
     }
 
-    async fn settle_failure(&self, mail: &Mail, until: Timestamp, error: &SendError) -> Result<FailedMail, Fault> {
-        let text = error.to_string();
-        match error {
-            SendError::Permanent(_) => self.bury(mail, until, &text).await,
-            SendError::Temporary(_) | SendError::Unreachable(_) => self.postpone(mail, until, &text).await,
-        }
-    }
-
-    async fn postpone(&self, mail: &Mail, until: Timestamp, error: &str) -> Result<FailedMail, Fault> {
-        let now = self.now();
-        let attempts = mail.attempts.saturating_add(1);
-        let due_at = now.plus(self.wait_after(attempts)?);
-        if due_at > mail.created_at.plus(TRIED_FOR) {
-            return self.bury(mail, until, error).await;
-        }
-        self.end_lease(mail, until, Some(due_at), attempts, error).await?;
-        Ok(FailedMail { id: mail.id, error: error.to_owned(), dead: false })
-    }
-
-    async fn bury(&self, mail: &Mail, until: Timestamp, error: &str) -> Result<FailedMail, Fault> {
-        self.end_lease(mail, until, None, mail.attempts.saturating_add(1), error).await?;
-        Ok(FailedMail { id: mail.id, error: error.to_owned(), dead: true })
-    }
-
-    /// Lets somebody else have a mail that was not tried.
-    async fn give_back(&self, mail: &Mail, until: Timestamp) -> Result<(), Fault> {
-        self.end_lease(mail, until, Some(self.now()), mail.attempts, "not tried for want of time").await
-    }
-
-    async fn end_lease(
+    /// Ends the leases of mails that an error concerns: each is due again after a wait, or a dead letter.
+    async fn settle_failure(
         &self,
-        mail: &Mail,
+        mails: &[Mail],
         until: Timestamp,
-        due_at: Option<Timestamp>,
-        attempts: u32,
-        error: &str,
-    ) -> Result<(), Fault> {
+        error: &SendError,
+    ) -> Result<Vec<FailedMail>, Fault> {
+        let text = error.to_string();
+        let mut unsent = Vec::with_capacity(mails.len());
+        for mail in mails {
+            let attempts = mail.attempts.saturating_add(1);
+            let due_at = self.now().plus(self.wait_after(attempts)?);
+            let again = !matches!(error, SendError::Permanent(_)) && due_at <= mail.created_at.plus(TRIED_FOR);
+            unsent.push(Unsent { id: mail.id, due_at: again.then_some(due_at), attempts });
+        }
+        self.end_leases(&unsent, until, &text).await?;
+        let failed = |mail: &Unsent| FailedMail { id: mail.id, error: text.clone(), dead: mail.due_at.is_none() };
+        Ok(unsent.iter().map(failed).collect())
+    }
+
+    /// Lets somebody else have mails that were not tried.
+    async fn give_back(&self, mails: &[Mail], until: Timestamp) -> Result<(), Fault> {
+        let now = self.now();
+        let unsent = |mail: &Mail| Unsent { id: mail.id, due_at: Some(now), attempts: mail.attempts };
+        let unsent: Vec<_> = mails.iter().map(unsent).collect();
+        self.end_leases(&unsent, until, "not tried for want of time").await
+    }
+
+    async fn end_leases(&self, mails: &[Unsent], until: Timestamp, error: &str) -> Result<(), Fault> {
         retrying(|| async {
             let mut unit = self.store().write().await?;
-            unit.outbox().postpone(mail.id, until, due_at, attempts, error).await?;
+            for mail in mails {
+                unit.outbox().postpone(mail.id, until, mail.due_at, mail.attempts, error).await?;
+            }
             Ok(unit.commit().await?)
         })
         .await

@@ -246,3 +246,18 @@ async fn mail_goes_through_starttls_when_the_authority_is_the_operators_own() {
     client.request_reset("ada@example.com").await.answered(202);
     mail_for(&sink, "ada@example.com", page::RESET_PASSWORD).await;
 }
+
+#[tokio::test]
+async fn a_mail_that_is_being_sent_is_sent_before_the_service_ends() {
+    let sink = SmtpSink::start_with(&["--tarpit", "0.5"]);
+    let mut service = Service::start_with_mail(Database::Sqlite, &sink, &[]);
+    let address = "ada@tarpit.example";
+    Client::new(&service.url()).register(address).await.answered(202);
+    sink.wait_for_event("tarpit", Some(address), 1, SOON).await;
+
+    assert!(service.terminate().success());
+
+    assert_eq!(sink.received_by(address).len(), 1);
+    let left = listed(&service, address);
+    assert!(left.is_empty(), "it would be sent again: {left:?}");
+}

@@ -1,4 +1,5 @@
 use std::path::Path;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use doorward::settings::{ServerSettings, Settings, load_serve};
@@ -8,6 +9,9 @@ use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::logging;
+
+/// How long the background work may take to end, after the requests have had their 8 seconds.
+const BACKGROUND_DRAIN: Duration = Duration::from_millis(1_800);
 
 pub(super) fn run(file: Option<&Path>) -> anyhow::Result<()> {
     let (settings, server) = load_serve(file, super::environment()?)?;
@@ -46,11 +50,17 @@ pub(super) async fn run_on(
         }
         RegistrationMode::Verified | RegistrationMode::Closed => {}
     }
-    let background = tokio::spawn(doorward.background());
+    let (ending, ended) = tokio::sync::oneshot::channel::<()>();
+    let mut background = tokio::spawn(doorward.background_until(async { drop(ended.await) }));
     tracing::info!(listen = %listener.local_addr()?, url, "answering");
     answering(&url);
     server::serve(listener, doorward.routes(), server.connections, end).await;
-    background.abort();
+    drop(ending);
+    match tokio::time::timeout(BACKGROUND_DRAIN, &mut background).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::error!(%error, "the background work panicked"),
+        Err(_) => background.abort(),
+    }
     tracing::info!("ended");
     Ok(())
 }

@@ -116,16 +116,18 @@ fn finishing(mail: &Mail) -> MockUnit {
 /// When a mail is due again, after how many attempts, and why.
 type Postponed = (Option<Timestamp>, u32, String);
 
-/// A unit that ends the lease of a mail which was not delivered.
-fn postponing(mail: &Mail, postponed: &Seen<Postponed>) -> MockUnit {
-    let (id, seen) = (mail.id, postponed.clone());
+/// A unit that ends the leases of mails which were not delivered.
+fn postponing<const N: usize>(mails: [&Mail; N], postponed: &Seen<Postponed>) -> MockUnit {
     let mut unit = MockUnit::default();
-    let postpone = unit.outbox.expect_postpone().times(1);
-    let postpone = postpone.withf(move |given, lease, _, _, _| (*given, *lease) == (id, until()));
-    postpone.returning(move |_, _, due_at, attempts, error| {
-        seen.note((due_at, attempts, error.to_owned()));
-        Ok(true)
-    });
+    for mail in mails {
+        let (id, seen) = (mail.id, postponed.clone());
+        let postpone = unit.outbox.expect_postpone().times(1);
+        let postpone = postpone.withf(move |given, lease, _, _, _| (*given, *lease) == (id, until()));
+        postpone.returning(move |_, _, due_at, attempts, error| {
+            seen.note((due_at, attempts, error.to_owned()));
+            Ok(true)
+        });
+    }
     unit
 }
 
@@ -262,9 +264,9 @@ async fn a_refused_mail_does_not_hold_up_the_next() {
     let mut written = Vec::new();
     for unit in [
         noticing(first),
-        postponing(first, &postponed),
+        postponing([first], &postponed),
         noticing(second),
-        postponing(second, &postponed),
+        postponing([second], &postponed),
         noticing(third),
         finishing(third),
     ] {
@@ -290,14 +292,7 @@ async fn a_server_that_cannot_be_used_postpones_the_rest_without_being_asked_aga
     let mut setup = setup();
     let letters = composing(&mut setup);
     answering(&mut setup, vec![Ok(()), Err(unreachable())]);
-    for unit in [
-        noticing(first),
-        finishing(first),
-        noticing(second),
-        postponing(second, &postponed),
-        postponing(third, &postponed),
-        postponing(fourth, &postponed),
-    ] {
+    for unit in [noticing(first), finishing(first), noticing(second), postponing([second, third, fourth], &postponed)] {
         setup.store.plan_write(unit);
     }
 
@@ -321,7 +316,7 @@ async fn a_mail_that_cannot_be_put_into_words_waits_for_its_template_to_be_mende
     let error = broken.clone();
     setup.composer.expect_compose().times(1).returning(move |_| Err(error.clone()));
     setup.store.plan_write(noticing(&mail));
-    setup.store.plan_write(postponing(&mail, &postponed));
+    setup.store.plan_write(postponing([&mail], &postponed));
 
     let report = setup.auth().deliver_mail(batch([mail.clone()])).await.unwrap();
 
@@ -394,7 +389,7 @@ async fn no_mail_is_begun_that_may_not_end_within_the_lease() {
             setup.store.plan_write(noticing(&second));
             setup.store.plan_write(finishing(&second));
         } else {
-            setup.store.plan_write(postponing(&second, &postponed));
+            setup.store.plan_write(postponing([&second], &postponed));
         }
 
         let report = setup.auth().deliver_mail(batch([first, second])).await.unwrap();
@@ -414,7 +409,7 @@ async fn due_after(mail: &Mail, error: SendError) -> (Option<Timestamp>, u32, bo
     composing(&mut setup);
     answering(&mut setup, vec![Err(error)]);
     setup.store.plan_write(noticing(mail));
-    let written = setup.store.plan_write(postponing(mail, &postponed));
+    let written = setup.store.plan_write(postponing([mail], &postponed));
 
     let report = setup.auth().deliver_mail(batch([mail.clone()])).await.unwrap();
 
@@ -458,9 +453,7 @@ async fn what_failed_together_is_not_tried_again_together() {
     composing(&mut setup);
     answering(&mut setup, vec![Err(unreachable())]);
     setup.store.plan_write(noticing(&mails[0]));
-    for mail in &mails {
-        setup.store.plan_write(postponing(mail, &postponed));
-    }
+    setup.store.plan_write(postponing([&mails[0], &mails[1]], &postponed));
 
     setup.auth().deliver_mail(batch(mails.clone())).await.unwrap();
 
