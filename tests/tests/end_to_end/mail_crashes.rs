@@ -1,12 +1,14 @@
 //! Killed at any moment: what was answered is mailed, and hardly ever twice.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use doorward_tests::smtp::{SmtpSink, page, token};
 use doorward_tests::{Client, Database, PASSWORD, Service, rounds};
 use reqwest::Method;
 use serde_json::{Value, json};
+use tokio::sync::Notify;
 
 use crate::mail_steps::{SOON, verified, verify_in_database};
 
@@ -28,7 +30,13 @@ async fn answered(client: &Client, path: &str, body: &Value) -> Option<()> {
 }
 
 /// Registers, and resets what was registered before, until the service is gone; returns what was promised.
-async fn load(client: Client, round: usize, worker: usize, known: Vec<String>) -> Vec<Promise> {
+async fn load(
+    client: Client,
+    round: usize,
+    worker: usize,
+    known: Vec<String>,
+    first_answer: Arc<Notify>,
+) -> Vec<Promise> {
     let mut promised = Vec::new();
     let mut known = known.into_iter();
     for n in 0.. {
@@ -38,6 +46,7 @@ async fn load(client: Client, round: usize, worker: usize, known: Vec<String>) -
             break;
         }
         promised.push((email, page::VERIFY_EMAIL));
+        first_answer.notify_one();
         let Some(email) = known.next() else { continue };
         if answered(&client, "/api/auth/reset-password", &json!({ "email": email })).await.is_none() {
             break;
@@ -85,7 +94,7 @@ fn copies(sink: &SmtpSink) -> usize {
 }
 
 /// How many services are killed side by side. Each of them waits for its leases to end most of the time.
-const LIVES: usize = 20;
+const LIVES: usize = 16;
 
 /// What was seen of kills.
 #[derive(Default)]
@@ -103,14 +112,16 @@ async fn live(database: Database, rounds: impl Iterator<Item = usize>) -> Surviv
     let mut survived = Survived::default();
     for round in rounds {
         let client = Client::new(&service.url());
+        let first_answer = Arc::new(Notify::new());
         let workers: Vec<_> = (0..6)
             .map(|worker| {
                 let own = known.iter().skip(worker).step_by(6).cloned().collect();
-                tokio::spawn(load(client.clone(), round, worker, own))
+                tokio::spawn(load(client.clone(), round, worker, own, Arc::clone(&first_answer)))
             })
             .collect();
-        // Anything from before the first answer to well under way, the same in every run.
-        tokio::time::sleep(Duration::from_millis(50 + (round as u64 * 197) % 900)).await;
+        // Anything from the first answer to well under way, the same in every run.
+        first_answer.notified().await;
+        tokio::time::sleep(Duration::from_millis((round as u64 * 197) % 1_500)).await;
         service.kill();
         let mut promised = Vec::new();
         for worker in workers {
