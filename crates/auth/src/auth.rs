@@ -1,21 +1,31 @@
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use doorward_domain::store::RevocationPosition;
 use doorward_domain::{
     Client, Clock, Entropy, EntropyUnavailable, EventId, EventKind, EventReason, MailComposer, MailTransport,
     PasswordPolicy, RequestId, SecurityEvent, SessionId, SessionPolicy, Store, Timestamp, UserId,
 };
 
 use crate::password::{PasswordHasher, PasswordScreen};
-use crate::token::{CLOCK_SKEW, TokenIssuer, TokenVerifier};
+use crate::seen_sessions::SeenSessions;
+use crate::token::{TokenIssuer, TokenVerifier};
 use crate::unit::retrying;
-use crate::{EndedSessions, Fault, OneTimeTokens, RefreshTokens, RegistrationMode};
+use crate::{AccessTokens, Fault, Feed, OneTimeTokens, RefreshTokens, RegistrationMode, Revocations};
 
 /// Everything that users can do, on one set of ports. Cheap to clone.
 #[derive(Clone)]
 pub struct Auth {
-    parts: Arc<AuthParts>,
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    parts: AuthParts,
+    access_tokens: AccessTokens,
+    seen: SeenSessions,
+    /// How far the revocations have been read.
+    position: Mutex<RevocationPosition>,
 }
 
 /// What an [`Auth`] is made of. Every part is needed, so there is nothing to forget and nothing to fail.
@@ -36,8 +46,8 @@ pub struct AuthParts {
     pub verifier: Arc<dyn TokenVerifier>,
     /// Makes and recognises refresh tokens.
     pub refresh_tokens: RefreshTokens,
-    /// Knows the sessions that have ended while an access token still names them.
-    pub ended_sessions: Arc<dyn EndedSessions>,
+    /// Knows what access tokens say though it no longer holds.
+    pub revocations: Arc<dyn Revocations>,
     /// Makes and recognises the tokens that are mailed.
     pub one_time_tokens: OneTimeTokens,
     /// Puts mails into words.
@@ -59,6 +69,8 @@ pub struct AuthSettings {
     pub sessions: SessionPolicy,
     /// How long an access token lasts; an ended session is remembered for as long.
     pub access_token_lifetime: Duration,
+    /// For how long access tokens are taken without word from the database of what has been revoked.
+    pub staleness: Duration,
     /// Where the pages are that mailed links open; without a slash at the end.
     pub public_url: String,
 }
@@ -67,7 +79,14 @@ impl Auth {
     /// The use cases on these ports.
     #[must_use]
     pub fn from_parts(parts: AuthParts) -> Self {
-        Self { parts: Arc::new(parts) }
+        let access_tokens = AccessTokens::new(
+            Arc::clone(&parts.verifier),
+            Arc::clone(&parts.revocations),
+            Arc::clone(&parts.clock),
+            Some(parts.settings.staleness),
+        );
+        let position = Mutex::new(RevocationPosition::START);
+        Self { inner: Arc::new(Inner { parts, access_tokens, seen: SeenSessions::default(), position }) }
     }
 
     /// Tells whether the database answers.
@@ -83,7 +102,7 @@ impl Auth {
     /// The public keys as a JWK Set, in JSON.
     #[must_use]
     pub fn jwks(&self) -> String {
-        self.parts.verifier.jwks()
+        self.parts().verifier.jwks()
     }
 
     /// Who may register.
@@ -100,20 +119,48 @@ impl Auth {
         id.ok().and_then(|id| RequestId::parse(&id)).unwrap_or_else(RequestId::unknown)
     }
 
+    /// What other services are told of revocations, so that they know as well.
+    #[must_use]
+    pub fn revocation_feed(&self, after: Option<&str>) -> Feed {
+        self.parts().revocations.feed(after)
+    }
+
+    /// Resolves when something may have been revoked elsewhere: a hint to look at once. A database that gives none
+    /// never resolves it.
+    ///
+    /// # Errors
+    ///
+    /// [`Fault::Store`] when the database cannot be listened to.
+    pub async fn revocation_hint(&self) -> Result<(), Fault> {
+        Ok(self.store().revocation_hint().await?)
+    }
+
     pub(crate) fn parts(&self) -> &AuthParts {
-        &self.parts
+        &self.inner.parts
+    }
+
+    pub(crate) fn access_tokens(&self) -> &AccessTokens {
+        &self.inner.access_tokens
+    }
+
+    pub(crate) fn seen(&self) -> &SeenSessions {
+        &self.inner.seen
+    }
+
+    pub(crate) fn position(&self) -> &Mutex<RevocationPosition> {
+        &self.inner.position
     }
 
     pub(crate) fn store(&self) -> &dyn Store {
-        &*self.parts.store
+        &*self.parts().store
     }
 
     pub(crate) fn settings(&self) -> &AuthSettings {
-        &self.parts.settings
+        &self.parts().settings
     }
 
     pub(crate) fn now(&self) -> Timestamp {
-        self.parts.clock.now()
+        self.parts().clock.now()
     }
 
     /// A fresh id of any kind, from its `new`.
@@ -121,7 +168,7 @@ impl Auth {
         &self,
         new: impl FnOnce(&dyn Clock, &dyn Entropy) -> Result<Id, EntropyUnavailable>,
     ) -> Result<Id, EntropyUnavailable> {
-        new(&*self.parts.clock, &*self.parts.entropy)
+        new(&*self.parts().clock, &*self.parts().entropy)
     }
 
     /// An entry for the security log. A `reason` makes it a failure.
@@ -166,8 +213,7 @@ impl Auth {
     /// the commit is under way, and then nothing behind it runs. Should the commit fail, the session is refused
     /// here although it lives, which is what was asked for.
     pub(crate) fn note_ended(&self, session: SessionId, ended_at: Timestamp) {
-        let until = ended_at.plus(self.settings().access_token_lifetime).plus(2 * CLOCK_SKEW);
-        self.parts.ended_sessions.note(session, until);
+        self.parts().revocations.note_ended(session, self.sayable_until(ended_at));
     }
 
     /// The same for several sessions.
@@ -176,25 +222,10 @@ impl Auth {
             self.note_ended(*session, now);
         }
     }
-
-    /// Learns from the database which sessions have ended while an access token can still name them, so that a
-    /// restart forgets none.
-    ///
-    /// # Errors
-    ///
-    /// [`Fault::Store`] when the database does not answer.
-    pub async fn recall_ended_sessions(&self) -> Result<(), Fault> {
-        let now = self.now();
-        let since = now.minus(self.settings().access_token_lifetime).minus(2 * CLOCK_SKEW);
-        for session in self.store().read().await?.sessions().ended_since(since).await? {
-            self.note_ended(session, now);
-        }
-        Ok(())
-    }
 }
 
 impl fmt::Debug for Auth {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Auth").field("settings", &self.parts.settings).finish_non_exhaustive()
+        f.debug_struct("Auth").field("settings", self.settings()).finish_non_exhaustive()
     }
 }

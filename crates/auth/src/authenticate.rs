@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use doorward_domain::{SessionId, UserId};
 use secrecy::{ExposeSecret, SecretString};
 use thiserror::Error;
@@ -7,28 +9,46 @@ use crate::token::{AccessClaims, TokenRefused};
 
 /// The user that a verified access token names.
 ///
-/// Only [`Auth::authenticate`] makes one, so having one is having checked.
+/// Only [`AccessTokens::check`](crate::AccessTokens::check) makes one, so having one is having checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CurrentUser {
-    claims: AccessClaims,
+    claims: Arc<AccessClaims>,
+    /// Where they have changed since the token was issued.
+    roles: Option<Arc<[String]>>,
 }
 
 impl CurrentUser {
+    pub(crate) const fn new(claims: Arc<AccessClaims>, roles: Option<Arc<[String]>>) -> Self {
+        Self { claims, roles }
+    }
+
     /// Who it is.
     #[must_use]
-    pub const fn id(&self) -> UserId {
+    pub fn id(&self) -> UserId {
         self.claims.user_id
     }
 
     /// The session that the request belongs to.
     #[must_use]
-    pub const fn session_id(&self) -> SessionId {
+    pub fn session_id(&self) -> SessionId {
         self.claims.session_id
+    }
+
+    /// The roles that the user has now, as far as this process knows.
+    #[must_use]
+    pub fn roles(&self) -> &[String] {
+        self.roles.as_deref().unwrap_or(&self.claims.roles)
+    }
+
+    /// Whether the user has this role now.
+    #[must_use]
+    pub fn has_role(&self, role: &str) -> bool {
+        self.roles().iter().any(|own| own == role)
     }
 
     /// Everything that the token says, as of when it was issued.
     #[must_use]
-    pub const fn claims(&self) -> &AccessClaims {
+    pub fn claims(&self) -> &AccessClaims {
         &self.claims
     }
 }
@@ -44,18 +64,29 @@ impl From<TokenRefused> for Unauthenticated {
     }
 }
 
+/// Why an access token lets nobody in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum AuthenticationError {
+    /// It is not valid; why is not said.
+    #[error(transparent)]
+    Unauthenticated(#[from] Unauthenticated),
+    /// It may be valid, but nothing has been heard of revocations for too long, or of the keys.
+    #[error("it cannot be told at this moment whether the access token is valid")]
+    Stale,
+}
+
 impl Auth {
     /// The user that an access token names. Asks no database.
     ///
     /// # Errors
     ///
-    /// [`Unauthenticated`], without a reason.
-    pub fn authenticate(&self, token: &SecretString) -> Result<CurrentUser, Unauthenticated> {
-        let claims = self.verify_signature(token)?;
-        if self.parts().ended_sessions.has_ended(claims.session_id) {
-            return Err(Unauthenticated);
+    /// [`AuthenticationError`], without a reason.
+    pub fn authenticate(&self, token: &SecretString) -> Result<CurrentUser, AuthenticationError> {
+        let (user, is_worth_noting) = self.access_tokens().check_use(token)?;
+        if is_worth_noting {
+            self.seen().note(user.session_id(), self.now());
         }
-        Ok(CurrentUser { claims })
+        Ok(user)
     }
 
     /// What an access token says, whether or not its session has ended.
@@ -68,8 +99,7 @@ impl Auth {
 mod tests {
     use super::*;
     use crate::RegistrationMode;
-    use crate::testing::{DAY, NOW, SESSION_ID, Setup, USER_ID, access_token, claims};
-    use crate::token::MockTokenVerifier;
+    use crate::testing::{DAY, NOW, REFUSED, SESSION_ID, Setup, USER_ID, access_token, claims};
 
     fn setup() -> Setup {
         Setup::new(RegistrationMode::Verified)
@@ -86,29 +116,27 @@ mod tests {
     fn a_refused_token_names_nobody() {
         for text in ["", "forged", "an access token "] {
             let outcome = setup().auth().authenticate(&SecretString::from(text.to_owned()));
-            assert_eq!(outcome, Err(Unauthenticated), "{text:?}");
+            assert_eq!(outcome, REFUSED, "{text:?}");
         }
     }
 
     #[test]
     fn a_token_of_an_ended_session_is_refused() {
         let auth = setup().auth();
-        auth.parts().ended_sessions.note(SessionId::from_uuid(uuid::Uuid::from_u128(9)), NOW.plus(DAY));
+        auth.parts().revocations.note_ended(SessionId::from_uuid(uuid::Uuid::from_u128(9)), NOW.plus(DAY));
         assert!(auth.authenticate(&access_token()).is_ok(), "another session has ended");
         auth.note_ended(SESSION_ID, NOW);
-        assert_eq!(auth.authenticate(&access_token()), Err(Unauthenticated));
+        assert_eq!(auth.authenticate(&access_token()), REFUSED);
     }
 
     #[test]
-    fn a_token_is_judged_by_the_time_of_the_clock() {
-        let mut setup = setup();
-        setup.verifier = MockTokenVerifier::new();
-        let verify = setup.verifier.expect_verify();
-        verify.returning(|_, now| if now == NOW { Ok(claims()) } else { Err(TokenRefused) });
-        let time = setup.time.clone();
+    fn no_token_is_taken_when_the_database_has_been_silent_for_too_long() {
+        let setup = setup();
+        let (time, staleness) = (setup.time.clone(), setup.settings.staleness);
         let auth = setup.auth();
+        time.set(NOW.plus(staleness));
         assert!(auth.authenticate(&access_token()).is_ok());
-        time.set(NOW.plus(DAY));
-        assert_eq!(auth.authenticate(&access_token()), Err(Unauthenticated));
+        time.set(NOW.plus(staleness).plus(std::time::Duration::from_secs(1)));
+        assert_eq!(auth.authenticate(&access_token()), Err(AuthenticationError::Stale));
     }
 }

@@ -82,8 +82,8 @@ mod tests {
     use crate::password::{HashingError, MockPasswordScreen, Verification};
     use crate::testing::{
         GIVEN, OTHER_SESSION, SESSION_ID, Seen, Setup, USER_ID, VERSION, access_token, checking, client, current_user,
-        disabled_user, email, expect_event, expect_new_password, hash, holding_checked, password, proven, recording,
-        user,
+        disabled_user, email, expect_event, expect_new_password, has_ended, hash, holding_checked, password, proven,
+        recording, user,
     };
 
     const NEW: &str = "correct horse battery staple";
@@ -128,7 +128,7 @@ mod tests {
         assert_ne!(set.version, VERSION);
         let mail = mails.only();
         assert_eq!((mail.kind, mail.to, mail.user_id), (MailKind::PasswordChanged, email(), Some(USER_ID)));
-        assert!(auth.parts().ended_sessions.has_ended(OTHER_SESSION));
+        assert!(has_ended(&auth, OTHER_SESSION));
         assert!(auth.authenticate(&access_token()).is_ok(), "the session that asks goes on");
     }
 
@@ -184,7 +184,7 @@ mod tests {
             );
             assert!(refused, "{outcome:?}");
             assert!(!undone.yes() && recorded.yes());
-            assert!(!auth.parts().ended_sessions.has_ended(OTHER_SESSION));
+            assert!(!has_ended(&auth, OTHER_SESSION));
         }
     }
 

@@ -1,5 +1,7 @@
 use std::time::Duration;
 
+use doorward_domain::Timestamp;
+
 use crate::unit::retrying;
 use crate::{Auth, Fault};
 
@@ -8,6 +10,9 @@ pub const CLEAN_UP_BATCH: u32 = 500;
 
 /// How long an ended or expired session is kept, for the user's questions and for recognising late replays.
 const KEPT_FOR: Duration = Duration::from_hours(24);
+
+/// How much longer than it matters a revocation is kept.
+const REVOCATION_MARGIN: Duration = Duration::from_hours(1);
 
 /// What one step of cleaning up did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,17 +34,30 @@ impl Auth {
     /// [`Fault::Store`] when the database does not answer.
     pub async fn clean_up(&self) -> Result<CleanUp, Fault> {
         let now = self.now();
-        self.parts().ended_sessions.forget_past(now);
+        self.parts().revocations.forget_past(now);
         retrying(|| async {
             let mut unit = self.store().write().await?;
             let over = now.minus(KEPT_FOR);
             let sessions = unit.sessions().delete_expired(over, CLEAN_UP_BATCH).await?;
             let tokens = unit.one_time_tokens().delete_expired(over, CLEAN_UP_BATCH).await?;
             let allowances = unit.outbox().forget_allowances(over, CLEAN_UP_BATCH).await?;
+            let revocations = unit.revocations().forget(self.forgettable(now), CLEAN_UP_BATCH).await?;
             unit.commit().await?;
-            Ok(CleanUp { sessions, more: sessions.max(tokens).max(allowances) >= u64::from(CLEAN_UP_BATCH) })
+            Ok(CleanUp {
+                sessions,
+                more: sessions.max(tokens).max(allowances).max(revocations) >= u64::from(CLEAN_UP_BATCH),
+            })
         })
         .await
+    }
+}
+
+impl Auth {
+    /// Before when a revocation matters to nobody: no token can say what it revoked, and every node that was silent
+    /// has started anew.
+    fn forgettable(&self, now: Timestamp) -> Timestamp {
+        let sayable_for = self.sayable_until(now).since(now);
+        now.minus(sayable_for).minus(REVOCATION_MARGIN)
     }
 }
 
@@ -50,7 +68,7 @@ mod tests {
 
     use super::*;
     use crate::RegistrationMode;
-    use crate::testing::{DAY, NOW, SECOND, SESSION_ID, Setup, collision};
+    use crate::testing::{DAY, NOW, SECOND, SESSION_ID, Setup, collision, has_ended};
     use crate::token::{CLOCK_SKEW, TokenSettings};
 
     fn setup() -> Setup {
@@ -58,7 +76,7 @@ mod tests {
     }
 
     /// A unit that deletes so many sessions, tokens and allowances that were over at this moment.
-    fn deleting(over: Timestamp, [sessions, tokens, allowances]: [u64; 3]) -> MockUnit {
+    fn deleting(over: Timestamp, [sessions, tokens, allowances, revocations]: [u64; 4]) -> MockUnit {
         let mut unit = MockUnit::default();
         let delete = unit.sessions.expect_delete_expired().times(1);
         let delete = delete.withf(move |moment, limit| (*moment, *limit) == (over, CLEAN_UP_BATCH));
@@ -69,17 +87,23 @@ mod tests {
         let forget = unit.outbox.expect_forget_allowances().times(1);
         let forget = forget.withf(move |moment, limit| (*moment, *limit) == (over, CLEAN_UP_BATCH));
         forget.returning(move |_, _| Ok(allowances));
+        // A day over is what is kept of the rest; revocations go when no token can say what they revoked, an hour later.
+        let forgettable = over.plus(DAY).minus(TokenSettings::DEFAULT_LIFETIME + 2 * CLOCK_SKEW + 3_600 * SECOND);
+        let forget = unit.revocations.expect_forget().times(1);
+        let forget = forget.withf(move |moment, limit| (*moment, *limit) == (forgettable, CLEAN_UP_BATCH));
+        forget.returning(move |_, _| Ok(revocations));
         unit
     }
 
     #[pollster::test]
     async fn what_is_over_is_kept_for_a_day_and_deleted_in_batches() {
         for (deleted, more) in [
-            ([0, 0, 0], false),
-            ([499, 499, 499], false),
-            ([500, 0, 0], true),
-            ([0, 500, 0], true),
-            ([0, 0, 500], true),
+            ([0, 0, 0, 0], false),
+            ([499, 499, 499, 499], false),
+            ([500, 0, 0, 0], true),
+            ([0, 500, 0, 0], true),
+            ([0, 0, 500, 0], true),
+            ([0, 0, 0, 500], true),
         ] {
             let setup = setup();
             let written = setup.store.plan_write(deleting(NOW.minus(DAY), deleted));
@@ -96,19 +120,19 @@ mod tests {
         let nameable = TokenSettings::DEFAULT_LIFETIME + 2 * CLOCK_SKEW;
         let (last, past) = (NOW.plus(nameable).minus(SECOND), NOW.plus(nameable));
         let setup = setup();
-        setup.store.plan_write(deleting(last.minus(DAY), [0; 3]));
-        setup.store.plan_write(deleting(past.minus(DAY), [0; 3]));
+        setup.store.plan_write(deleting(last.minus(DAY), [0; 4]));
+        setup.store.plan_write(deleting(past.minus(DAY), [0; 4]));
         let time = setup.time.clone();
         let auth = setup.auth();
         auth.note_ended(SESSION_ID, NOW);
 
         time.set(last);
         auth.clean_up().await.unwrap();
-        assert!(auth.parts().ended_sessions.has_ended(SESSION_ID));
+        assert!(has_ended(&auth, SESSION_ID));
 
         time.set(past);
         auth.clean_up().await.unwrap();
-        assert!(!auth.parts().ended_sessions.has_ended(SESSION_ID));
+        assert!(!has_ended(&auth, SESSION_ID));
     }
 
     #[pollster::test]
@@ -117,7 +141,7 @@ mod tests {
         collided.sessions.expect_delete_expired().times(1).returning(|_, _| Err(collision()));
         let setup = setup();
         let undone = setup.store.plan_write(collided);
-        let written = setup.store.plan_write(deleting(NOW.minus(DAY), [3, 2, 1]));
+        let written = setup.store.plan_write(deleting(NOW.minus(DAY), [3, 2, 1, 0]));
 
         let outcome = setup.auth().clean_up().await.unwrap();
 

@@ -92,6 +92,8 @@ impl Auth {
                 unit.credentials().upgrade_hash(checked.user_id, &checked.hash, new).await?;
             }
             unit.sessions().insert(&session, &refresh_token.hash()).await?;
+            let over = unit.sessions().end_oldest(user.id, self.settings().sessions.most_per_user, now).await?;
+            self.note_all_ended(&over, now);
             self.notice_unusual(&mut *unit, &user, client, now).await?;
             let event = self.event(EventKind::Login, None, (Some(user.id), Some(session.id)), client)?;
             unit.events().append(&event).await?;

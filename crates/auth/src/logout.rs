@@ -45,10 +45,10 @@ impl Auth {
                 None => return Ok(self.record(EventKind::Logout, EventReason::UnknownToken, None, client).await?),
             },
         };
-        Ok(self.end_session(session_id, user_id, client).await?)
+        Ok(self.end_proven(session_id, user_id, client).await?)
     }
 
-    async fn end_session(&self, id: SessionId, user_id: Option<UserId>, client: &Client) -> Result<(), Fault> {
+    async fn end_proven(&self, id: SessionId, user_id: Option<UserId>, client: &Client) -> Result<(), Fault> {
         let now = self.now();
         retrying(|| async {
             let mut unit = self.store().write().await?;
@@ -74,10 +74,10 @@ mod tests {
 
     use super::*;
     use crate::testing::{
-        CountingEntropy, NOW, SECOND, SESSION_ID, Setup, USER_ID, access_token, client, expect_event, recording,
-        refresh_tokens, session,
+        CountingEntropy, NOW, REFUSED, SECOND, SESSION_ID, Setup, USER_ID, access_token, client, expect_event,
+        has_ended, recording, refresh_tokens, session,
     };
-    use crate::{MasterKey, RefreshTokens, RegistrationMode};
+    use crate::{RefreshTokens, RegistrationMode, RootSecret};
 
     fn setup() -> Setup {
         Setup::new(RegistrationMode::Verified)
@@ -113,8 +113,8 @@ mod tests {
         auth.logout(Logout::AccessToken(access_token()), &client()).await.unwrap();
 
         assert!(written.yes());
-        assert!(auth.parts().ended_sessions.has_ended(SESSION_ID));
-        assert_eq!(auth.authenticate(&access_token()), Err(Unauthenticated));
+        assert!(has_ended(&auth, SESSION_ID));
+        assert_eq!(auth.authenticate(&access_token()), REFUSED);
     }
 
     #[pollster::test]
@@ -132,7 +132,7 @@ mod tests {
             auth.logout(Logout::RefreshToken(token.to_text()), &client()).await.unwrap();
 
             assert!(written.yes());
-            assert!(auth.parts().ended_sessions.has_ended(SESSION_ID));
+            assert!(has_ended(&auth, SESSION_ID));
         }
     }
 
@@ -152,7 +152,7 @@ mod tests {
             auth.logout(Logout::RefreshToken(refresh_token()), &client()).await.unwrap();
 
             assert!(written.yes());
-            assert!(auth.parts().ended_sessions.has_ended(SESSION_ID));
+            assert!(has_ended(&auth, SESSION_ID));
         }
     }
 
@@ -172,7 +172,7 @@ mod tests {
 
     #[pollster::test]
     async fn an_unknown_refresh_token_has_nothing_left_to_end() {
-        let other_key = MasterKey::generate(&CountingEntropy::starting_at(9_000)).unwrap();
+        let other_key = RootSecret::generate(&CountingEntropy::starting_at(9_000)).unwrap();
         let foreign = RefreshTokens::new(&other_key).first(SESSION_ID, &CountingEntropy::default()).unwrap();
         for token in [foreign.to_text(), SecretString::from("not a token".to_owned())] {
             let setup = setup();
@@ -182,7 +182,7 @@ mod tests {
             auth.logout(Logout::RefreshToken(token), &client()).await.unwrap();
 
             assert!(written.yes());
-            assert!(!auth.parts().ended_sessions.has_ended(SESSION_ID));
+            assert!(!has_ended(&auth, SESSION_ID));
         }
     }
 
@@ -193,7 +193,7 @@ mod tests {
         let outcome = auth.logout(Logout::AccessToken(SecretString::from("forged".to_owned())), &client()).await;
 
         assert!(matches!(outcome, Err(LogoutError::Unauthenticated(_))), "{outcome:?}");
-        assert!(!auth.parts().ended_sessions.has_ended(SESSION_ID));
+        assert!(!has_ended(&auth, SESSION_ID));
     }
 
     #[pollster::test]
@@ -208,6 +208,6 @@ mod tests {
 
         assert!(matches!(outcome, Err(LogoutError::Fault(_))), "{outcome:?}");
         assert!(!undone.yes());
-        assert!(!auth.parts().ended_sessions.has_ended(SESSION_ID));
+        assert!(!has_ended(&auth, SESSION_ID));
     }
 }

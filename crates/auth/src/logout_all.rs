@@ -46,11 +46,11 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
+    use crate::RegistrationMode;
     use crate::testing::{
-        NOW, OTHER_SESSION, SESSION_ID, Setup, USER_ID, access_token, client, collision, current_user, expect_event,
-        user,
+        NOW, OTHER_SESSION, REFUSED, SESSION_ID, Setup, USER_ID, access_token, client, collision, current_user,
+        expect_event, has_ended, user,
     };
-    use crate::{RegistrationMode, Unauthenticated};
 
     const FOREIGN: SessionId = SessionId::from_uuid(Uuid::from_u128(9));
 
@@ -84,10 +84,10 @@ mod tests {
 
         assert!(written.yes());
         for session in [SESSION_ID, OTHER_SESSION] {
-            assert!(auth.parts().ended_sessions.has_ended(session));
+            assert!(has_ended(&auth, session));
         }
-        assert!(!auth.parts().ended_sessions.has_ended(FOREIGN));
-        assert_eq!(auth.authenticate(&access_token()), Err(Unauthenticated));
+        assert!(!has_ended(&auth, FOREIGN));
+        assert_eq!(auth.authenticate(&access_token()), REFUSED);
     }
 
     #[pollster::test]
@@ -120,7 +120,7 @@ mod tests {
         auth.logout_all(&current_user(&auth), &client()).await.unwrap();
 
         assert!(written.yes());
-        assert!(auth.parts().ended_sessions.has_ended(OTHER_SESSION));
+        assert!(has_ended(&auth, OTHER_SESSION));
     }
 
     #[pollster::test]
@@ -136,6 +136,6 @@ mod tests {
         let outcome = auth.logout_all(&current_user(&auth), &client()).await;
 
         assert!(matches!(outcome, Err(LogoutAllError::Fault(Fault::Store(_)))), "{outcome:?}");
-        assert!(!auth.parts().ended_sessions.has_ended(SESSION_ID));
+        assert!(!has_ended(&auth, SESSION_ID));
     }
 }

@@ -9,7 +9,7 @@ use subtle::ConstantTimeEq;
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
-use crate::MasterKey;
+use crate::RootSecret;
 use crate::seal::keyed_digest;
 
 const ID_LENGTH: usize = 16;
@@ -18,7 +18,7 @@ const TOKEN_LENGTH: usize = ID_LENGTH + SECRET_LENGTH;
 
 /// Makes and recognises the one-time tokens that are mailed.
 ///
-/// A token is its mail's id and a secret of 256 bits that is derived from that id, the purpose and the master key.
+/// A token is its mail's id and a secret of 256 bits that is derived from that id, the purpose and the root secret.
 /// So a mail that waits holds no token, a retry carries the same one, and a forged token, or one of another
 /// purpose, is refused without asking the database.
 pub struct OneTimeTokens {
@@ -29,10 +29,10 @@ impl OneTimeTokens {
     /// What every one-time token begins with, for secret scanners to look for.
     pub const PREFIX: &'static str = "dwo_";
 
-    /// The tokens of an installation; its master key decides which are its own.
+    /// The tokens of an installation; its root secret decides which are its own.
     #[must_use]
-    pub fn new(master: &MasterKey) -> Self {
-        Self { key: master.derive("doorward/one-time/v1") }
+    pub fn new(root: &RootSecret) -> Self {
+        Self { key: root.derive("doorward/one-time/v1") }
     }
 
     /// The token that a mail carries, as it stands in its link.
@@ -95,7 +95,7 @@ mod tests {
     ];
 
     fn tokens(seed: u64) -> OneTimeTokens {
-        OneTimeTokens::new(&MasterKey::generate(&CountingEntropy::starting_at(seed)).unwrap())
+        OneTimeTokens::new(&RootSecret::generate(&CountingEntropy::starting_at(seed)).unwrap())
     }
 
     #[test]

@@ -9,7 +9,7 @@ use subtle::ConstantTimeEq;
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
-use crate::MasterKey;
+use crate::RootSecret;
 use crate::seal::keyed_digest;
 
 const SESSION_LENGTH: usize = 16;
@@ -77,12 +77,12 @@ pub struct RefreshTokens {
 }
 
 impl RefreshTokens {
-    /// The tokens of an installation; its master key decides which are its own.
+    /// The tokens of an installation; its root secret decides which are its own.
     #[must_use]
-    pub fn new(master: &MasterKey) -> Self {
+    pub fn new(root: &RootSecret) -> Self {
         Self {
-            tag_key: master.derive("doorward/refresh/tag/v1"),
-            successor_key: master.derive("doorward/refresh/successor/v1"),
+            tag_key: root.derive("doorward/refresh/tag/v1"),
+            successor_key: root.derive("doorward/refresh/successor/v1"),
         }
     }
 
@@ -161,7 +161,7 @@ mod tests {
     }
 
     fn tokens(seed: u8) -> RefreshTokens {
-        RefreshTokens::new(&MasterKey::generate(&entropy(seed)).unwrap())
+        RefreshTokens::new(&RootSecret::generate(&entropy(seed)).unwrap())
     }
 
     fn session() -> SessionId {

@@ -23,7 +23,7 @@ impl Auth {
             // Registering an address does not keep it from whoever reads its mail, and least of all from whoever had
             // it before.
             let spare_used = purpose != OneTimePurpose::UndoEmailChange;
-            unit.users().delete_unverified(&token.address, spare_used).await?;
+            unit.users().delete_unverified(&token.address, spare_used, now).await?;
         }
         let given = unit.users().change_email(user.id, &token.address, now).await?;
         Ok(given.then_some((user, token)))
@@ -66,10 +66,10 @@ mod tests {
     use super::*;
 
     use crate::testing::{
-        DAY, MailedToken, NOW, OTHER_SESSION, SESSION_ID, Seen, Setup, USER_ID, access_token, client, disabled_user,
-        email, expect_event, new_email, one_time_tokens, queueing, recording, user,
+        DAY, MailedToken, NOW, OTHER_SESSION, REFUSED, SESSION_ID, Seen, Setup, USER_ID, access_token, client,
+        disabled_user, email, expect_event, has_ended, new_email, one_time_tokens, queueing, recording, user,
     };
-    use crate::{ConfirmEmailChange, OneTimeTokenError, RegistrationMode, Unauthenticated, UndoEmailChange};
+    use crate::{ConfirmEmailChange, OneTimeTokenError, RegistrationMode, UndoEmailChange};
 
     const CONFIRM: OneTimePurpose = OneTimePurpose::ChangeEmail;
     const UNDO: OneTimePurpose = OneTimePurpose::UndoEmailChange;
@@ -209,9 +209,9 @@ mod tests {
         };
         assert_eq!(issued.only(), expected);
         for session in [SESSION_ID, OTHER_SESSION] {
-            assert!(auth.parts().ended_sessions.has_ended(session));
+            assert!(has_ended(&auth, session));
         }
-        assert_eq!(auth.authenticate(&access_token()), Err(Unauthenticated));
+        assert_eq!(auth.authenticate(&access_token()), REFUSED);
     }
 
     #[pollster::test]
@@ -241,9 +241,9 @@ mod tests {
         assert_eq!(cancelled.all(), [(USER_ID, new_email()), (USER_ID, email())]);
         assert_eq!(gist(&queued.only()), (MailKind::ResetPassword, email(), None));
         for session in [SESSION_ID, OTHER_SESSION] {
-            assert!(auth.parts().ended_sessions.has_ended(session));
+            assert!(has_ended(&auth, session));
         }
-        assert_eq!(auth.authenticate(&access_token()), Err(Unauthenticated));
+        assert_eq!(auth.authenticate(&access_token()), REFUSED);
     }
 
     #[pollster::test]
@@ -281,7 +281,7 @@ mod tests {
 
                 assert!(is_invalid(&outcome), "{act:?} {case}: {outcome:?}");
                 assert!(!undone.yes() && written.yes(), "{act:?} {case}");
-                assert!(!auth.parts().ended_sessions.has_ended(SESSION_ID), "{act:?} {case}");
+                assert!(!has_ended(&auth, SESSION_ID), "{act:?} {case}");
             }
         }
     }

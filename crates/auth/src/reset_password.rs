@@ -133,7 +133,7 @@ mod tests {
     use crate::password::{HashingError, MockPasswordScreen};
     use crate::testing::{
         MailedToken, NOW, OTHER_SESSION, SESSION_ID, Seen, Setup, USER_ID, VERSION, client, disabled_user, email,
-        expect_event, expect_new_password, hash, password, queueing, recording, user,
+        expect_event, expect_new_password, has_ended, hash, password, queueing, recording, user,
     };
 
     const PASSWORD: &str = "correct horse battery staple";
@@ -214,7 +214,7 @@ mod tests {
         let mail = mails.only();
         assert_eq!((mail.kind, mail.to, mail.user_id), (MailKind::PasswordChanged, email(), Some(USER_ID)));
         for session in [SESSION_ID, OTHER_SESSION] {
-            assert!(auth.parts().ended_sessions.has_ended(session));
+            assert!(has_ended(&auth, session));
         }
     }
 
@@ -284,7 +284,7 @@ mod tests {
 
             assert!(is_invalid(&outcome), "{case}: {outcome:?}");
             assert!(!undone.yes() && written.yes(), "{case}");
-            assert!(!auth.parts().ended_sessions.has_ended(SESSION_ID), "{case}");
+            assert!(!has_ended(&auth, SESSION_ID), "{case}");
         }
     }
 
@@ -336,7 +336,7 @@ mod tests {
 
         assert!(written.yes());
         assert_eq!(credentials.all().len(), 2);
-        assert!(auth.parts().ended_sessions.has_ended(OTHER_SESSION));
+        assert!(has_ended(&auth, OTHER_SESSION));
     }
 
     #[pollster::test]

@@ -13,7 +13,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use doorward_domain::store::{
     CredentialRepo, DeviceSeen, EventLog, KeyRepo, MockUnit, OneTimeTokenRepo, Outbox, ReadUnit, Repositories,
-    SessionRepo, UserRepo, WriteUnit,
+    RevocationLog, SessionRepo, UserRepo, WriteUnit,
 };
 use doorward_domain::{
     Client, CredentialVersion, EmailAddress, Entropy, EntropyUnavailable, EventKind, EventReason, Locale, Mail,
@@ -27,8 +27,8 @@ use uuid::Uuid;
 use crate::password::{MockPasswordHasher, MockPasswordScreen};
 use crate::token::{AccessClaims, AccessToken, MockTokenIssuer, MockTokenVerifier, TokenRefused, TokenSettings};
 use crate::{
-    Auth, AuthParts, AuthSettings, CurrentUser, MasterKey, MemoryEndedSessions, OneTimeTokens, RefreshTokens,
-    RegistrationMode,
+    Auth, AuthParts, AuthSettings, AuthenticationError, CurrentUser, MasterKey, MemoryRevocations, OneTimeTokens,
+    RefreshTokens, RegistrationMode, Revocations, RootSecret, Standing, Unauthenticated,
 };
 
 pub(crate) use self::mailed_token::MailedToken;
@@ -44,6 +44,9 @@ pub(crate) const SESSION_ID: SessionId =
 pub(crate) const OTHER_SESSION: SessionId = SessionId::from_uuid(Uuid::from_u128(8));
 pub(crate) const VERSION: CredentialVersion =
     CredentialVersion::from_uuid(Uuid::from_u128(0x0190_0000_0000_7000_8000_0000_0000_0003));
+/// What a request gets whose access token is not valid.
+pub(crate) const REFUSED: Result<CurrentUser, AuthenticationError> =
+    Err(AuthenticationError::Unauthenticated(Unauthenticated));
 /// The one access token that the verifier of a [`Setup`] takes.
 const ACCESS_TOKEN: &str = "an access token";
 
@@ -68,6 +71,7 @@ impl Setup {
         let mut screen = MockPasswordScreen::new();
         screen.expect_is_common().returning(|_| false);
         let mut verifier = MockTokenVerifier::new();
+        verifier.expect_generation().returning(|| 0);
         verifier
             .expect_verify()
             .returning(|text, _| if text == ACCESS_TOKEN { Ok(claims()) } else { Err(TokenRefused) });
@@ -82,6 +86,7 @@ impl Setup {
                 passwords: PasswordPolicy::default(),
                 sessions: SessionPolicy::default(),
                 access_token_lifetime: TokenSettings::DEFAULT_LIFETIME,
+                staleness: Duration::from_secs(30),
                 public_url: "https://auth.example.com".to_owned(),
             },
             composer: MockMailComposer::new(),
@@ -94,6 +99,8 @@ impl Setup {
         issuer.expect_issue().returning(|session, _, _| {
             Ok(AccessToken { text: issued_text(session.id), expires_in: TokenSettings::DEFAULT_LIFETIME })
         });
+        let revocations = Arc::new(MemoryRevocations::new(Uuid::nil()));
+        revocations.heard(NOW);
         Auth::from_parts(AuthParts {
             store: self.store,
             clock: Arc::new(self.time.clock()),
@@ -103,7 +110,7 @@ impl Setup {
             issuer: Arc::new(issuer),
             verifier: Arc::new(self.verifier),
             refresh_tokens: refresh_tokens(),
-            ended_sessions: Arc::new(MemoryEndedSessions::default()),
+            revocations,
             one_time_tokens: one_time_tokens(),
             composer: Arc::new(self.composer),
             transport: Arc::new(self.transport),
@@ -162,6 +169,10 @@ impl Store for TestStore {
         let (unit, ending) = planned.expect("no further unit should be opened for writing");
         Ok(Box::new(TestUnit::open(unit, ending, &self.open)))
     }
+
+    async fn revocation_hint(&self) -> Result<(), StoreError> {
+        std::future::pending().await
+    }
 }
 
 impl Drop for TestStore {
@@ -217,6 +228,9 @@ impl Repositories for TestUnit {
     }
     fn keys(&mut self) -> &mut dyn KeyRepo {
         self.unit.keys()
+    }
+    fn revocations(&mut self) -> &mut dyn RevocationLog {
+        self.unit.revocations()
     }
     fn one_time_tokens(&mut self) -> &mut dyn OneTimeTokenRepo {
         self.unit.one_time_tokens()
@@ -339,8 +353,9 @@ pub(crate) fn expect_event(
 fn expect_ordinary(unit: &mut MockUnit) {
     unit.credentials.expect_note_failure().returning(|_| Ok(()));
     unit.credentials.expect_take_failures().returning(|_| Ok(0));
+    unit.sessions.expect_end_oldest().returning(|_, _, _| Ok(Vec::new()));
     unit.sessions.expect_note_device().returning(|_, _, _| Ok(DeviceSeen::Known));
-    unit.users.expect_delete_unverified().returning(|_, _| Ok(()));
+    unit.users.expect_delete_unverified().returning(|_, _, _| Ok(()));
     unit.outbox.expect_take_allowance().returning(|_, _, _, _| Ok(false));
 }
 
@@ -368,14 +383,24 @@ pub(crate) fn master_key() -> MasterKey {
     MasterKey::generate(&CountingEntropy::starting_at(1_000)).unwrap()
 }
 
+/// The root secret of the installation that a [`Setup`] is; other ones come from other seeds.
+pub(crate) fn root_secret() -> RootSecret {
+    RootSecret::generate(&CountingEntropy::starting_at(1_000)).unwrap()
+}
+
+/// Whether a node refuses the tokens of a session.
+pub(crate) fn has_ended(auth: &Auth, session: SessionId) -> bool {
+    auth.parts().revocations.check(session, USER_ID) == Standing::Ended
+}
+
 /// The refresh tokens of the installation that a [`Setup`] is.
 pub(crate) fn refresh_tokens() -> RefreshTokens {
-    RefreshTokens::new(&master_key())
+    RefreshTokens::new(&root_secret())
 }
 
 /// The mailed tokens of the installation that a [`Setup`] is.
 pub(crate) fn one_time_tokens() -> OneTimeTokens {
-    OneTimeTokens::new(&master_key())
+    OneTimeTokens::new(&root_secret())
 }
 
 pub(crate) fn access_token() -> SecretString {

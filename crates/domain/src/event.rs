@@ -33,6 +33,8 @@ names! {
         Logout = "logout",
         /// All sessions of a user were ended by the user.
         LogoutAll = "logout_all",
+        /// A session was ended by its user from another one.
+        SessionEnd = "session_end",
         /// A user changed their own profile.
         ProfileChange = "profile_change",
         /// A mail to verify an address was asked for.
@@ -53,6 +55,18 @@ names! {
         EmailChangeUndo = "email_change_undo",
         /// A user deleted their own account.
         AccountDeletion = "account_deletion",
+        /// An operator disabled an account.
+        UserDisable = "user_disable",
+        /// An operator enabled an account.
+        UserEnable = "user_enable",
+        /// An operator gave a user other roles.
+        RolesChange = "roles_change",
+        /// A signing key was made.
+        KeyRotate = "key_rotate",
+        /// A signing key was revoked.
+        KeyRevoke = "key_revoke",
+        /// Secrets were sealed with another master key.
+        KeyReseal = "key_reseal",
     }
 }
 
@@ -79,6 +93,8 @@ names! {
         UnknownToken = "unknown_token",
         /// The session has ended or expired.
         SessionEnded = "session_ended",
+        /// The user has no such session.
+        UnknownSession = "unknown_session",
         /// The token had been replaced long ago; the session was ended because of it.
         Replay = "replay",
         /// The one-time token is unknown, used, expired, superseded or of another purpose.

@@ -87,8 +87,25 @@ pub struct SealedKey {
     pub algorithm: KeyAlgorithm,
     /// The private key, sealed.
     pub sealed: Vec<u8>,
-    /// When it was made.
+    /// When it was made, and published.
     pub created_at: Timestamp,
+    /// When it begins to sign; by then every verifier has seen it.
+    pub signs_from: Timestamp,
+}
+
+/// A secret other than a signing key that is kept sealed.
+#[derive(Clone, PartialEq, Eq)]
+pub struct SealedSecret {
+    /// What it is for.
+    pub name: String,
+    /// The secret, sealed.
+    pub sealed: Vec<u8>,
+}
+
+impl fmt::Debug for SealedSecret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SealedSecret").field("name", &self.name).finish_non_exhaustive()
+    }
 }
 
 impl fmt::Debug for SealedKey {

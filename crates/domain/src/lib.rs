@@ -28,6 +28,8 @@ mod names;
 mod one_time;
 mod password;
 mod refresh;
+mod revocation;
+mod role;
 mod session;
 pub mod store;
 mod surroundings;
@@ -39,7 +41,7 @@ pub use credential::{PasswordCredential, PasswordHashString};
 pub use email::{EmailAddress, InvalidEmail};
 pub use event::{EventKind, EventReason, SecurityEvent};
 pub use id::{CredentialVersion, EventId, MailId, SessionId, UserId};
-pub use key::{KeyAlgorithm, KeyId, SealedKey, UnknownAlgorithm};
+pub use key::{KeyAlgorithm, KeyId, SealedKey, SealedSecret, UnknownAlgorithm};
 pub use locale::{InvalidLocale, Locale};
 pub use mail::{
     ComposeError, Letter, Mail, MailComposer, MailKind, MailTransport, Message, QueuedMail, SEND_LIMIT, SendError,
@@ -50,6 +52,8 @@ pub use name::{DisplayName, InvalidName};
 pub use one_time::{OneTimePurpose, OneTimeToken, OneTimeTokenHash};
 pub use password::{Password, PasswordPolicy, PasswordRefused};
 pub use refresh::{RefreshTokenHash, RefreshTokenRecord, Reuse, judge_reuse};
+pub use revocation::{RecordedRevocation, Revocation};
+pub use role::{InvalidRole, Role};
 pub use session::{EndReason, Session, SessionPolicy};
 pub use store::{Store, StoreError};
 pub use surroundings::{Clock, Entropy, EntropyUnavailable};

@@ -1,5 +1,6 @@
 use std::time::Duration;
 
+use crate::names::names;
 use crate::{Client, CredentialVersion, SessionId, Timestamp, UserId};
 
 /// One log-in and what follows from it until it ends.
@@ -45,7 +46,7 @@ impl Session {
 ///
 /// # Defaults
 ///
-/// Idle 30 days, absolute 90 days, reuse window 10 seconds.
+/// Idle 30 days, absolute 90 days, reuse window 10 seconds, 50 sessions of a user.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SessionPolicy {
     /// How long a session lasts without being refreshed.
@@ -54,44 +55,38 @@ pub struct SessionPolicy {
     pub absolute: Duration,
     /// How long a used refresh token still gives the same successor after that successor has been used too.
     pub reuse_window: Duration,
+    /// How many sessions a user has at most; a further one ends the oldest.
+    pub most_per_user: u32,
 }
 
 impl Default for SessionPolicy {
     fn default() -> Self {
         const DAY: Duration = Duration::from_hours(24);
-        Self { idle: 30 * DAY, absolute: 90 * DAY, reuse_window: Duration::from_secs(10) }
+        Self { idle: 30 * DAY, absolute: 90 * DAY, reuse_window: Duration::from_secs(10), most_per_user: 50 }
     }
 }
 
-/// Why a session ended before its time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum EndReason {
-    /// The user logged out.
-    LoggedOut,
-    /// The user ended all their sessions.
-    LoggedOutEverywhere,
-    /// A refresh token was presented that had been replaced long ago: somebody holds a copy.
-    Replayed,
-    /// The password was set anew by a mailed link.
-    PasswordReset,
-    /// The user changed the password.
-    PasswordChanged,
-    /// The address of the account changed.
-    EmailChanged,
-}
-
-impl EndReason {
-    /// The stable name, as the database and the security log hold it.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::LoggedOut => "logged_out",
-            Self::LoggedOutEverywhere => "logged_out_everywhere",
-            Self::Replayed => "replayed",
-            Self::PasswordReset => "password_reset",
-            Self::PasswordChanged => "password_changed",
-            Self::EmailChanged => "email_changed",
-        }
+names! {
+    /// Why a session ended before its time.
+    EndReason {
+        /// The user logged out.
+        LoggedOut = "logged_out",
+        /// The user ended all their sessions.
+        LoggedOutEverywhere = "logged_out_everywhere",
+        /// The user ended it from another session.
+        EndedByUser = "ended_by_user",
+        /// A refresh token was presented that had been replaced long ago: somebody holds a copy.
+        Replayed = "replayed",
+        /// The user began more sessions than one may have.
+        SessionLimit = "session_limit",
+        /// The password was set anew by a mailed link.
+        PasswordReset = "password_reset",
+        /// The user changed the password.
+        PasswordChanged = "password_changed",
+        /// The address of the account changed.
+        EmailChanged = "email_changed",
+        /// The account was disabled.
+        AccountDisabled = "account_disabled",
     }
 }
 

@@ -17,6 +17,7 @@ mod keys;
 mod one_time_tokens;
 mod outbox;
 mod refresh_tokens;
+mod revocations;
 mod sessions;
 mod units;
 mod users;
@@ -26,7 +27,7 @@ use std::time::Duration;
 
 use doorward_domain::{
     Client, Clock, CredentialVersion, EmailAddress, Entropy, EntropyUnavailable, PasswordCredential,
-    PasswordHashString, RefreshTokenHash, Session, SessionId, StoreError, Timestamp, User, UserId,
+    PasswordHashString, RefreshTokenHash, Role, Session, SessionId, StoreError, Timestamp, User, UserId,
 };
 use thiserror::Error;
 
@@ -53,10 +54,20 @@ macro_rules! conformance_suite {
             units_that_hold_a_session_lose_no_update,
             a_session_ends_once,
             all_sessions_of_one_user_end,
-            ended_sessions_are_named_since_a_moment,
+            the_oldest_sessions_end,
+            a_session_is_seen_at_intervals,
+            an_ended_session_is_named,
+            nothing_that_is_committed_late_is_skipped,
+            changed_roles_are_named,
+            revocations_are_forgotten_in_batches,
             expired_sessions_are_deleted_in_batches,
             events_survive_the_round_trip_newest_first,
-            the_first_key_is_made_once,
+            a_key_is_followed_by_one,
+            a_published_key_signs_earlier,
+            a_change_of_keys_is_named,
+            a_secret_is_made_once,
+            a_user_is_disabled_once,
+            roles_are_replaced,
             a_one_time_token_survives_the_round_trip,
             a_one_time_token_is_consumed_once,
             only_a_usable_one_time_token_is_consumed,
@@ -124,6 +135,7 @@ pub use keys::*;
 pub use one_time_tokens::*;
 pub use outbox::*;
 pub use refresh_tokens::*;
+pub use revocations::*;
 pub use sessions::*;
 pub use units::*;
 pub use users::*;
@@ -176,6 +188,10 @@ impl Entropy for Surroundings {
 
 fn address(text: &str) -> Result<EmailAddress, Violation> {
     EmailAddress::parse(text).map_err(|error| Violation::Broken(error.to_string()))
+}
+
+fn role(text: &str) -> Result<Role, Violation> {
+    Role::parse(text).map_err(|error| Violation::Broken(error.to_string()))
 }
 
 fn user() -> Result<User, Violation> {

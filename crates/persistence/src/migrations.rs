@@ -13,10 +13,12 @@ type Source = &'static [(i64, &'static str, &'static str)];
 pub(crate) const SQLITE: Source = &[
     (1, "foundation", include_str!("../migrations/sqlite/0001_foundation.sql")),
     (2, "mail", include_str!("../migrations/sqlite/0002_mail.sql")),
+    (3, "revocation", include_str!("../migrations/sqlite/0003_revocation.sql")),
 ];
 pub(crate) const POSTGRES: Source = &[
     (1, "foundation", include_str!("../migrations/postgres/0001_foundation.sql")),
     (2, "mail", include_str!("../migrations/postgres/0002_mail.sql")),
+    (3, "revocation", include_str!("../migrations/postgres/0003_revocation.sql")),
 ];
 
 /// A migrator that leaves locking to its caller, who holds a lock that ends with the transaction: `sqlx`'s own

@@ -6,9 +6,10 @@ use std::time::Duration;
 use async_trait::async_trait;
 use doorward_domain::store::{ReadUnit, WriteUnit};
 use doorward_domain::{Store, StoreError};
-use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::postgres::{PgConnectOptions, PgListener, PgPoolOptions};
 use sqlx::{AssertSqlSafe, Connection, PgPool, Postgres, Transaction};
 use thiserror::Error;
+use tokio::sync::Mutex;
 
 use crate::OpenError;
 use crate::error::store_error;
@@ -72,10 +73,15 @@ pub struct PostgresStore {
     begin_read: Arc<str>,
     begin_write: Arc<str>,
     schema: SchemaName,
+    /// One connection besides the others, for listening.
+    listening: PgPool,
+    listener: Mutex<Option<PgListener>>,
 }
 
 /// How long a unit waits for a connection before the database counts as unavailable.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// What a trigger notifies of new revocations, with the schema as the payload.
+const CHANNEL: &str = "doorward_revocations";
 /// A connection that has been idle for longer is asked for a sign of life before it is used.
 const TRUSTED_IDLE: Duration = Duration::from_secs(1);
 
@@ -131,7 +137,7 @@ impl PostgresStore {
                     Ok(true)
                 })
             })
-            .connect_with(connect)
+            .connect_with(connect.clone())
             .await
             .map_err(OpenError::Unreachable)?;
         let schema = options.schema;
@@ -139,6 +145,8 @@ impl PostgresStore {
         let begin = |mode| Arc::from(format!("BEGIN {mode}; SET LOCAL search_path TO {}", schema.0));
         Ok(Self {
             pool,
+            listening: PgPoolOptions::new().max_connections(1).acquire_timeout(PATIENCE).connect_lazy_with(connect),
+            listener: Mutex::new(None),
             begin_read: begin("ISOLATION LEVEL READ COMMITTED READ ONLY"),
             begin_write: begin("ISOLATION LEVEL READ COMMITTED READ WRITE"),
             schema,
@@ -164,6 +172,12 @@ impl PostgresStore {
         self.pool.begin_with(AssertSqlSafe(Arc::clone(statement))).await
     }
 
+    async fn listen(&self) -> Result<PgListener, sqlx::Error> {
+        let mut listener = PgListener::connect_with(&self.listening).await?;
+        listener.listen(CHANNEL).await?;
+        Ok(listener)
+    }
+
     async fn unit(&self, statement: &Arc<str>) -> Result<Box<Unit<Postgres>>, StoreError> {
         Ok(Box::new(Unit::new(self.begin(statement).await.map_err(store_error)?)))
     }
@@ -177,6 +191,26 @@ impl Store for PostgresStore {
 
     async fn write(&self) -> Result<Box<dyn WriteUnit>, StoreError> {
         Ok(self.unit(&self.begin_write).await?)
+    }
+
+    /// Listens for the notifications that a trigger sends. Through a transaction-mode pooler none arrives.
+    async fn revocation_hint(&self) -> Result<(), StoreError> {
+        let mut listener = self.listener.lock().await;
+        loop {
+            let listening = match listener.as_mut() {
+                Some(listening) => listening,
+                None => listener.insert(self.listen().await.map_err(store_error)?),
+            };
+            // Connects again by itself where it can; what was missed meanwhile is found by looking.
+            match listening.recv().await {
+                Ok(notification) if notification.payload() == self.schema.0 => return Ok(()),
+                Ok(_) => {}
+                Err(error) => {
+                    *listener = None;
+                    return Err(store_error(error));
+                }
+            }
+        }
     }
 }
 

@@ -121,6 +121,11 @@ impl Store for SqliteStore {
     async fn write(&self) -> Result<Box<dyn WriteUnit>, StoreError> {
         Ok(self.begin(&self.writer, "BEGIN IMMEDIATE").await?)
     }
+
+    /// Never: what another process writes is found by looking.
+    async fn revocation_hint(&self) -> Result<(), StoreError> {
+        std::future::pending().await
+    }
 }
 
 impl fmt::Debug for SqliteStore {

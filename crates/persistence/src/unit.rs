@@ -1,8 +1,8 @@
 use async_trait::async_trait;
 use doorward_domain::StoreError;
 use doorward_domain::store::{
-    CredentialRepo, EventLog, KeyRepo, OneTimeTokenRepo, Outbox, ReadUnit, Repositories, SessionRepo, UserRepo,
-    WriteUnit,
+    CredentialRepo, EventLog, KeyRepo, OneTimeTokenRepo, Outbox, ReadUnit, Repositories, RevocationLog, SessionRepo,
+    UserRepo, WriteUnit,
 };
 use sqlx::Transaction;
 
@@ -42,6 +42,10 @@ impl<D: Dialect> Repositories for Unit<D> {
     }
 
     fn keys(&mut self) -> &mut dyn KeyRepo {
+        self
+    }
+
+    fn revocations(&mut self) -> &mut dyn RevocationLog {
         self
     }
 

@@ -4,7 +4,7 @@ use secrecy::{ExposeSecret, SecretString};
 use uuid::Uuid;
 
 use super::{CountingEntropy, NOW, USER_ID, one_time_tokens};
-use crate::{MasterKey, OneTimeTokens};
+use crate::{OneTimeTokens, RootSecret};
 
 const MAIL: MailId = MailId::from_uuid(Uuid::from_u128(7));
 
@@ -27,7 +27,7 @@ impl MailedToken {
     /// Texts that are no token of this purpose: of none, of another installation, of another purpose, and short of a
     /// letter.
     pub(crate) fn forgeries(&self, other_purpose: OneTimePurpose) -> Vec<SecretString> {
-        let other_key = MasterKey::generate(&CountingEntropy::starting_at(9_000)).unwrap();
+        let other_key = RootSecret::generate(&CountingEntropy::starting_at(9_000)).unwrap();
         let foreign = OneTimeTokens::new(&other_key).text(MAIL, self.purpose);
         let other_purpose = one_time_tokens().text(MAIL, other_purpose);
         let beheaded = self.text().expose_secret()[1..].to_owned();

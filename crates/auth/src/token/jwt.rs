@@ -11,7 +11,8 @@ use serde::de::IgnoredAny;
 use serde::{Deserialize, Deserializer, Serialize};
 use uuid::Uuid;
 
-use super::keys::{KeySet, to_jwa};
+use super::key_ring::KeyRing;
+use super::keys::to_jwa;
 use super::{
     AccessClaims, AccessToken, CLOCK_SKEW, TokenError, TokenIssuer, TokenRefused, TokenSettings, TokenVerifier,
 };
@@ -55,9 +56,9 @@ struct WireHeader {
     has_critical: bool,
 }
 
-/// Signs access tokens with the signing key of a [`KeySet`].
+/// Signs access tokens with the key of a [`KeyRing`] that signs at the moment.
 pub struct JwtIssuer {
-    keys: Arc<KeySet>,
+    keys: Arc<KeyRing>,
     settings: TokenSettings,
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
@@ -66,14 +67,15 @@ pub struct JwtIssuer {
 impl JwtIssuer {
     /// An issuer for these keys and settings.
     #[must_use]
-    pub fn new(keys: Arc<KeySet>, settings: TokenSettings, clock: Arc<dyn Clock>, entropy: Arc<dyn Entropy>) -> Self {
+    pub fn new(keys: Arc<KeyRing>, settings: TokenSettings, clock: Arc<dyn Clock>, entropy: Arc<dyn Entropy>) -> Self {
         Self { keys, settings, clock, entropy }
     }
 }
 
 impl TokenIssuer for JwtIssuer {
     fn issue(&self, session: &Session, user: &User, now: Timestamp) -> Result<AccessToken, TokenError> {
-        let key = &self.keys.signing;
+        let keys = self.keys.current();
+        let key = keys.signing(now).ok_or(TokenError::MissingKey)?;
         let ends = now.plus(self.settings.lifetime).min(session.expires_at);
         let (iat, exp) = (now.unix_seconds(), ends.unix_seconds());
         let claims = WireClaims {
@@ -107,20 +109,20 @@ impl fmt::Debug for JwtIssuer {
     }
 }
 
-/// Verifies access tokens against the keys of a [`KeySet`].
+/// Verifies access tokens against the keys of a [`KeyRing`].
 ///
 /// Takes from `jsonwebtoken` the signature alone. That crate's own validation accepts a missing or numeric
 /// `aud` and an array as `iss`, and reads the system clock; here the header and every claim are read strictly.
 #[derive(Debug)]
 pub struct JwtVerifier {
-    keys: Arc<KeySet>,
+    keys: Arc<KeyRing>,
     settings: TokenSettings,
 }
 
 impl JwtVerifier {
     /// A verifier for these keys and settings.
     #[must_use]
-    pub fn new(keys: Arc<KeySet>, settings: TokenSettings) -> Self {
+    pub fn new(keys: Arc<KeyRing>, settings: TokenSettings) -> Self {
         Self { keys, settings }
     }
 }
@@ -138,7 +140,8 @@ impl TokenVerifier for JwtVerifier {
         if header.typ != TYPE || header.has_critical {
             return Err(TokenRefused);
         }
-        let key = self.keys.verifying.get(&header.kid).ok_or(TokenRefused)?;
+        let keys = self.keys.current();
+        let key = keys.verifying.get(&header.kid).ok_or(TokenRefused)?;
         if header.alg != key.algorithm.as_str() {
             return Err(TokenRefused);
         }
@@ -150,7 +153,11 @@ impl TokenVerifier for JwtVerifier {
     }
 
     fn jwks(&self) -> String {
-        self.keys.jwks.clone()
+        self.keys.current().jwks.clone()
+    }
+
+    fn generation(&self) -> u64 {
+        self.keys.generation()
     }
 }
 
@@ -175,7 +182,7 @@ impl JwtVerifier {
             session_id: SessionId::from_uuid(claims.sid),
             token_id: claims.jti,
             issued_at: from_seconds(claims.iat),
-            expires_at: from_seconds(claims.exp),
+            expires_at: from_seconds(ends),
             authenticated_at: from_seconds(claims.auth_time),
             amr: claims.amr,
             roles: claims.roles,
@@ -183,6 +190,16 @@ impl JwtVerifier {
             email_verified: claims.email_verified,
         })
     }
+}
+
+/// The `kid` that a token's header names, whatever it is worth: nothing has been verified.
+#[must_use]
+pub fn key_id_of(token: &str) -> Option<String> {
+    if token.len() > LONGEST_TOKEN {
+        return None;
+    }
+    let (header, _) = token.split_once('.')?;
+    decode::<WireHeader>(header).ok().map(|header| header.kid)
 }
 
 fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {

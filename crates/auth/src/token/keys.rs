@@ -4,7 +4,7 @@ use std::panic::catch_unwind;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use doorward_domain::{KeyAlgorithm, KeyId};
+use doorward_domain::{KeyAlgorithm, KeyId, Timestamp};
 use jsonwebtoken::jwk::{Jwk, JwkSet, PublicKeyUse, ThumbprintHash};
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey};
 use secrecy::{ExposeSecret, SecretSlice, SecretString};
@@ -13,11 +13,22 @@ use thiserror::Error;
 use super::TokenError;
 use crate::seal::keyed_digest;
 
-/// The keys of an installation: the one that signs, and all that verify.
+/// The keys of an installation: those that sign, each from its own moment on, and all that verify.
 pub struct KeySet {
-    pub(super) signing: SigningKey,
+    /// What new tokens are signed with as long as there is such a key.
+    preferred: KeyAlgorithm,
+    pub(super) scheduled: Vec<ScheduledKey>,
     pub(super) verifying: HashMap<String, VerifyingKey>,
     pub(super) jwks: String,
+}
+
+/// A key, and when it begins to sign. It verifies from the beginning.
+#[derive(Debug)]
+pub struct ScheduledKey {
+    /// The key.
+    pub key: SigningKey,
+    /// When it begins to sign.
+    pub signs_from: Timestamp,
 }
 
 /// A private key and the one algorithm that it signs with.
@@ -152,21 +163,59 @@ impl fmt::Debug for SigningKey {
 }
 
 impl KeySet {
-    /// A set in which `signing` signs, and it and `others` verify.
+    /// A set in which all keys verify, and the newest one that may sign does; one of the preferred algorithm goes
+    /// before.
     #[must_use]
-    pub fn new(signing: SigningKey, others: &[SigningKey]) -> Self {
-        let all = || std::iter::once(&signing).chain(others);
-        let jwks = JwkSet { keys: all().filter_map(|key| key.jwk.clone()).collect() };
-        let verifying = all().map(|key| (key.id.as_str().to_owned(), key.verifying.clone())).collect();
+    pub fn new(preferred: KeyAlgorithm, keys: Vec<ScheduledKey>) -> Self {
+        let jwks = JwkSet { keys: keys.iter().filter_map(|scheduled| scheduled.key.jwk.clone()).collect() };
+        let verifying = keys.iter().map(|scheduled| &scheduled.key);
+        let verifying = verifying.map(|key| (key.id.as_str().to_owned(), key.verifying.clone())).collect();
         // Serialising plain strings does not fail; an empty set would be refused by every client at once.
         let jwks = serde_json::to_string(&jwks).unwrap_or_else(|_| r#"{"keys":[]}"#.to_owned());
-        Self { signing, verifying, jwks }
+        Self { preferred, scheduled: keys, verifying, jwks }
+    }
+
+    /// A set of one key, which signs and verifies.
+    #[must_use]
+    pub fn single(key: SigningKey) -> Self {
+        Self::new(key.algorithm, vec![ScheduledKey { key, signs_from: Timestamp::from_unix_micros(0) }])
+    }
+
+    /// A set for verifying alone.
+    pub(super) fn verifying(keys: HashMap<String, VerifyingKey>) -> Self {
+        Self { preferred: KeyAlgorithm::default(), scheduled: Vec::new(), verifying: keys, jwks: String::new() }
+    }
+
+    /// The key that signs at this moment.
+    pub(super) fn signing(&self, now: Timestamp) -> Option<&SigningKey> {
+        let newest = |algorithm: Option<KeyAlgorithm>| {
+            self.scheduled
+                .iter()
+                .filter(|scheduled| scheduled.signs_from <= now)
+                .filter(|scheduled| algorithm.is_none_or(|algorithm| scheduled.key.algorithm == algorithm))
+                .max_by_key(|scheduled| scheduled.signs_from)
+        };
+        let scheduled = newest(Some(self.preferred)).or_else(|| newest(None));
+        // A clock that goes back is no reason to stop signing.
+        let earliest = || self.scheduled.iter().min_by_key(|scheduled| scheduled.signs_from);
+        scheduled.or_else(earliest).map(|scheduled| &scheduled.key)
+    }
+
+    /// Whether a token with this `kid` can be verified.
+    #[must_use]
+    pub fn knows(&self, kid: &str) -> bool {
+        self.verifying.contains_key(kid)
+    }
+
+    /// Whether both verify with the same keys. A `kid` names one key for ever, being its digest.
+    pub(super) fn has_same_keys(&self, other: &Self) -> bool {
+        self.verifying.len() == other.verifying.len() && self.verifying.keys().all(|kid| other.knows(kid))
     }
 }
 
 impl fmt::Debug for KeySet {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("KeySet").field("signing", &self.signing).finish_non_exhaustive()
+        f.debug_struct("KeySet").field("keys", &self.scheduled).finish_non_exhaustive()
     }
 }
 
@@ -183,7 +232,7 @@ pub(super) const fn to_jwa(algorithm: KeyAlgorithm) -> Algorithm {
 /// without which it panics.
 ///
 /// The back end that this crate was built with is installed unless the host has installed one before.
-fn ensure_provider() -> Result<(), TokenError> {
+pub(super) fn ensure_provider() -> Result<(), TokenError> {
     #[cfg(feature = "aws_lc_rs")]
     let installed = jsonwebtoken::crypto::aws_lc::DEFAULT_PROVIDER.install_default();
     #[cfg(all(feature = "rust_crypto", not(feature = "aws_lc_rs")))]

@@ -4,9 +4,13 @@
 //! [`JwtVerifier`] takes exactly one algorithm for each key that it knows and is strict about every claim.
 
 mod generate;
+mod jwks;
 mod jwt;
+mod key_ring;
 mod keys;
-mod provision;
+mod maintenance;
+mod reseal;
+mod signing_keys;
 
 use std::fmt;
 use std::time::Duration;
@@ -18,9 +22,13 @@ use uuid::Uuid;
 
 use crate::SealError;
 
-pub use jwt::{JwtIssuer, JwtVerifier};
-pub use keys::{InvalidSharedSecret, KeySet, SharedSecret, SigningKey};
-pub use provision::provision_keys;
+pub use jwks::InvalidJwks;
+pub use jwt::{JwtIssuer, JwtVerifier, key_id_of};
+pub use key_ring::KeyRing;
+pub use keys::{InvalidSharedSecret, KeySet, ScheduledKey, SharedSecret, SigningKey};
+pub use maintenance::Maintained;
+pub use reseal::reseal;
+pub use signing_keys::{KeyInfo, KeyPolicy, KeyState, SigningKeys};
 
 /// The port that makes access tokens.
 #[cfg_attr(any(test, feature = "mocks"), mockall::automock)]
@@ -45,6 +53,9 @@ pub trait TokenVerifier: Send + Sync {
 
     /// The public keys as a JWK Set (RFC 7517 section 5), in JSON. Never holds a shared secret.
     fn jwks(&self) -> String;
+
+    /// A number that is another one whenever the keys have changed: what was verified before counts no longer then.
+    fn generation(&self) -> u64;
 }
 
 /// What access tokens say of their origin, and how long they last.
@@ -98,7 +109,7 @@ pub struct AccessClaims {
     pub token_id: Uuid,
     /// When it was issued (`iat`).
     pub issued_at: Timestamp,
-    /// When it ends (`exp`).
+    /// When it ends: `exp`, and no later than tokens last by configuration.
     pub expires_at: Timestamp,
     /// When the user proved who they are (`auth_time`).
     pub authenticated_at: Timestamp,
@@ -143,6 +154,21 @@ pub enum TokenError {
         #[source]
         source: SealError,
     },
+    /// A sealed secret does not open, for one because the master key is another one than when it was made.
+    #[error("the secret {name} does not open with this master key")]
+    SealedSecret {
+        /// Which one.
+        name: String,
+        /// Why.
+        #[source]
+        source: SealError,
+    },
+    /// The root secret is not in the database, or not what Doorward wrote.
+    #[error("there is no readable root secret in the database")]
+    MissingRootSecret,
+    /// There is no key that could sign.
+    #[error("there is no signing key")]
+    MissingKey,
     /// A new key could not be sealed.
     #[error("a new signing key could not be sealed")]
     Seal(#[source] SealError),

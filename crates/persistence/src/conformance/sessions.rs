@@ -92,17 +92,59 @@ pub async fn all_sessions_of_one_user_end(store: Arc<dyn Store>) -> Outcome {
     Ok(())
 }
 
-/// Sessions that ended at or after a moment are named, others are not.
-pub async fn ended_sessions_are_named_since_a_moment(store: Arc<dyn Store>) -> Outcome {
-    let user = stored_user(&*store).await?;
-    let (early, late) = (stored_session(&*store, &user).await?.id, stored_session(&*store, &user).await?.id);
-    stored_session(&*store, &user).await?;
+/// Only so many sessions of a user go on; the oldest end, and nobody else's do.
+pub async fn the_oldest_sessions_end(store: Arc<dyn Store>) -> Outcome {
+    let (user, stranger) = (stored_user(&*store).await?, stored_user(&*store).await?);
+    let strangers = stored_session(&*store, &stranger).await?.id;
+    let mut ids = Vec::new();
     let mut unit = store.write().await?;
-    unit.sessions().end(early, EndReason::LoggedOut, after(1)).await?;
-    unit.sessions().end(late, EndReason::LoggedOut, after(2)).await?;
+    for begun in [3, 1, 4, 2] {
+        let session = Session { authenticated_at: after(begun), ..session(&user)? };
+        unit.sessions().insert(&session, &hash(0)).await?;
+        ids.push((begun, session.id));
+    }
+    // These take nobody's place: one has ended, one is over.
+    let (ended, over) = (session(&user)?, Session { idle_expires_at: after(1), ..session(&user)? });
+    unit.sessions().insert(&ended, &hash(0)).await?;
+    unit.sessions().end(ended.id, EndReason::LoggedOut, NOW).await?;
+    unit.sessions().insert(&Session { authenticated_at: after(9), ..over }, &hash(0)).await?;
     unit.commit().await?;
-    let named = store.read().await?.sessions().ended_since(after(2)).await?;
-    must!(named == [late], "{named:?} were named, {late:?} had to be");
+
+    let mut unit = store.write().await?;
+    must!(unit.sessions().end_oldest(user.id, 4, after(5)).await?.is_empty(), "a session ended below the limit");
+    let mut ended = unit.sessions().end_oldest(user.id, 2, after(5)).await?;
+    unit.commit().await?;
+    ids.sort_unstable();
+    let mut oldest: Vec<SessionId> = ids.iter().take(2).map(|(_, id)| *id).collect();
+    oldest.sort_unstable();
+    ended.sort_unstable();
+    must!(ended == oldest, "{ended:?} ended, {oldest:?} had to");
+
+    let live = store.read().await?.sessions().live(user.id, after(5)).await?;
+    let live: Vec<SessionId> = live.into_iter().map(|session| session.id).collect();
+    let newest: Vec<SessionId> = ids.iter().rev().take(2).map(|(_, id)| *id).collect();
+    must!(live == newest, "{live:?} go on, {newest:?} had to, in this order");
+    let named = super::revocations::ended(&*store).await?;
+    must!(oldest.iter().all(|id| named.contains(id)), "a session that ended is not named");
+    let found = store.read().await?.sessions().find(strangers).await?;
+    must!(found.is_some_and(|session| session.ended_at.is_none()), "a stranger's session ended");
+    Ok(())
+}
+
+/// A session is noted as seen when that is later enough than before.
+pub async fn a_session_is_seen_at_intervals(store: Arc<dyn Store>) -> Outcome {
+    let user = stored_user(&*store).await?;
+    let (first, second) = (stored_session(&*store, &user).await?.id, stored_session(&*store, &user).await?.id);
+    for (seconds, expected) in [(59, NOW), (60, after(60)), (30, after(60)), (119, after(60)), (120, after(120))] {
+        let mut unit = store.write().await?;
+        unit.sessions().note_seen(&[(first, after(seconds))], Duration::from_secs(60)).await?;
+        unit.commit().await?;
+        let found = store.read().await?.sessions().find(first).await?;
+        let seen = found.map(|session| session.last_seen_at);
+        must!(seen == Some(expected), "after {seconds} s the session was seen at {seen:?}");
+    }
+    let found = store.read().await?.sessions().find(second).await?;
+    must!(found.is_some_and(|session| session.last_seen_at == NOW), "another session was seen");
     Ok(())
 }
 

@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use doorward_domain::store::DeviceSeen;
-use doorward_domain::{DisplayName, EmailAddress, Locale, Store, StoreError, Timestamp, User, UserId};
+use doorward_domain::store::{DeviceSeen, RevocationPosition};
+use doorward_domain::{DisplayName, EmailAddress, Locale, Revocation, Store, StoreError, Timestamp, User, UserId};
 
 use super::{
-    CROWD, NOW, Outcome, Surroundings, address, after, count_true, credential, crowd, must, stored_session,
+    CROWD, NOW, Outcome, Surroundings, address, after, count_true, credential, crowd, must, role, stored_session,
     stored_user, user,
 };
 
@@ -236,10 +236,12 @@ pub async fn a_deleted_user_leaves_nothing_behind(store: Arc<dyn Store>) -> Outc
         must!(unit.sessions().find(*id).await?.is_none(), "a session outlived its user");
         must!(unit.sessions().find_refresh(*id, 0).await?.is_none(), "a refresh token outlived its user");
     }
-    let mut ended = unit.sessions().ended_since(after(5)).await?;
-    ended.sort_unstable();
-    must!(ended == sessions, "{ended:?} are named as ended, {sessions:?} had to be");
-    must!(unit.sessions().ended_since(after(6)).await?.is_empty(), "the sessions are named as ended later");
+    let (records, _) = unit.revocations().since(RevocationPosition::START).await?;
+    for id in &sessions {
+        let ended = records.iter().any(|record| record.revocation == Revocation::SessionEnded(*id));
+        must!(ended, "a session of a deleted user is not named as ended");
+    }
+    must!(records.iter().all(|record| record.at <= after(5)), "the sessions are named as ended later");
 
     // Whoever comes back under the same id finds nothing of before.
     must!(unit.users().insert_new(&user).await?, "the address of a deleted user is not free");
@@ -272,7 +274,7 @@ pub async fn a_user_is_deleted_once(store: Arc<dyn Store>) -> Outcome {
     })
     .await?;
     must!(count_true(&deleted) == 1, "the user was deleted {} times", count_true(&deleted));
-    let ended = store.read().await?.sessions().ended_since(NOW).await?;
+    let ended = super::revocations::ended(&*store).await?;
     must!(ended == [session], "{ended:?} are named as ended, {session:?} had to be");
     Ok(())
 }
@@ -299,11 +301,54 @@ pub async fn only_an_unverified_account_is_deleted_by_address(store: Arc<dyn Sto
             ("nobody", &unused, false),
         ] {
             let mut unit = store.write().await?;
-            unit.users().delete_unverified(&address(&user.email.as_str().to_uppercase())?, spare_used).await?;
+            unit.users()
+                .delete_unverified(&address(&user.email.as_str().to_uppercase())?, spare_used, after(1))
+                .await?;
             unit.commit().await?;
             let found = store.read().await?.users().find(user.id).await?.is_some();
             must!(found == kept, "the account of {what} is there: {found}");
         }
     }
+    Ok(())
+}
+
+/// A user is disabled once, from a moment on, and enabled once.
+pub async fn a_user_is_disabled_once(store: Arc<dyn Store>) -> Outcome {
+    let (user, stranger) = (stored_user(&*store).await?, stored_user(&*store).await?);
+    for (disabled_at, changed, expected) in [
+        (None, false, None),
+        (Some(after(1)), true, Some(after(1))),
+        (Some(after(2)), false, Some(after(1))),
+        (None, true, None),
+        (None, false, None),
+    ] {
+        let mut unit = store.write().await?;
+        let happened = unit.users().set_disabled(user.id, disabled_at, after(3)).await?;
+        unit.commit().await?;
+        let found = store.read().await?.users().find(user.id).await?.and_then(|user| user.disabled_at);
+        must!(happened == changed && found == expected, "{disabled_at:?} was set ({happened}); now it is {found:?}");
+    }
+    let found = store.read().await?.users().find(stranger.id).await?;
+    must!(found.as_ref() == Some(&stranger), "a stranger was changed");
+    Ok(())
+}
+
+/// A user has the roles that were set last; somebody who is not there gets none.
+pub async fn roles_are_replaced(store: Arc<dyn Store>) -> Outcome {
+    let (user, stranger) = (stored_user(&*store).await?, stored_user(&*store).await?);
+    for roles in [vec![role("admin")?, role("billing:read")?], vec![role("editor")?], Vec::new()] {
+        let mut unit = store.write().await?;
+        must!(unit.users().set_roles(user.id, &roles, after(1)).await?, "the roles of a user were not set");
+        unit.commit().await?;
+        let found = store.read().await?.users().find(user.id).await?.map(|user| user.roles);
+        let expected: Vec<String> = roles.iter().map(ToString::to_string).collect();
+        must!(found.as_ref() == Some(&expected), "{found:?} was found, {expected:?} had been set");
+    }
+    let nobody = super::user()?.id;
+    let mut unit = store.write().await?;
+    must!(!unit.users().set_roles(nobody, &[role("admin")?], after(1)).await?, "nobody got a role");
+    unit.commit().await?;
+    let found = store.read().await?.users().find(stranger.id).await?;
+    must!(found.as_ref() == Some(&stranger), "a stranger was changed");
     Ok(())
 }

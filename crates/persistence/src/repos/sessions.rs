@@ -1,4 +1,5 @@
 use std::net::IpAddr;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use doorward_domain::store::{DeviceSeen, SessionRepo};
@@ -44,7 +45,7 @@ fn session<D: Dialect>(row: &D::Row) -> Result<Session, StoreError> {
     })
 }
 
-fn session_id<D: Dialect>(row: &D::Row) -> Result<SessionId, StoreError> {
+pub(super) fn session_id<D: Dialect>(row: &D::Row) -> Result<SessionId, StoreError> {
     column::<D, _>(row, "id").map(SessionId::from_uuid)
 }
 
@@ -154,12 +155,18 @@ impl<D: Dialect> SessionRepo for Unit<D> {
     }
 
     async fn end(&mut self, id: SessionId, reason: EndReason, now: Timestamp) -> Result<bool, StoreError> {
-        Statement::<D>::new("UPDATE sessions SET ended_at = $2, end_reason = $3 WHERE id = $1 AND ended_at IS NULL")
-            .bind(id.uuid())
-            .bind(now.unix_micros())
-            .bind(reason.as_str().to_owned())
-            .happened(self.connection())
-            .await
+        let ended = Statement::<D>::new(
+            "UPDATE sessions SET ended_at = $2, end_reason = $3 WHERE id = $1 AND ended_at IS NULL",
+        )
+        .bind(id.uuid())
+        .bind(now.unix_micros())
+        .bind(reason.as_str().to_owned())
+        .happened(self.connection())
+        .await?;
+        if ended {
+            self.record_ended(&[id], now).await?;
+        }
+        Ok(ended)
     }
 
     async fn end_all(
@@ -180,22 +187,57 @@ impl<D: Dialect> SessionRepo for Unit<D> {
         .bind(except.map_or(Uuid::nil(), SessionId::uuid))
         .fetch_all(self.connection())
         .await?;
-        rows.iter().map(session_id::<D>).collect()
+        let ended: Vec<SessionId> = rows.iter().map(session_id::<D>).collect::<Result<_, _>>()?;
+        self.record_ended(&ended, now).await?;
+        Ok(ended)
     }
 
-    async fn ended_since(&mut self, moment: Timestamp) -> Result<Vec<SessionId>, StoreError> {
+    async fn end_oldest(&mut self, user_id: UserId, most: u32, now: Timestamp) -> Result<Vec<SessionId>, StoreError> {
         let rows = Statement::<D>::new(
-            "SELECT id FROM sessions WHERE ended_at >= $1 \
-             UNION ALL SELECT id FROM deleted_sessions WHERE ended_at >= $1",
+            "UPDATE sessions SET ended_at = $2, end_reason = $3 \
+             WHERE user_id = $1 AND ended_at IS NULL AND id IN \
+             (SELECT id FROM sessions WHERE user_id = $1 AND ended_at IS NULL AND idle_expires_at > $2 \
+              ORDER BY authenticated_at DESC, id DESC LIMIT 1000 OFFSET $4) RETURNING id",
         )
-        .bind(moment.unix_micros())
+        .bind(user_id.uuid())
+        .bind(now.unix_micros())
+        .bind(EndReason::SessionLimit.as_str().to_owned())
+        .bind(i64::from(most))
         .fetch_all(self.connection())
         .await?;
-        rows.iter().map(session_id::<D>).collect()
+        let ended: Vec<SessionId> = rows.iter().map(session_id::<D>).collect::<Result<_, _>>()?;
+        self.record_ended(&ended, now).await?;
+        Ok(ended)
+    }
+
+    async fn live(&mut self, user_id: UserId, now: Timestamp) -> Result<Vec<Session>, StoreError> {
+        let rows = Statement::<D>::new(concat!(
+            "SELECT ",
+            session_columns!(),
+            " FROM sessions WHERE user_id = $1 AND ended_at IS NULL AND idle_expires_at > $2 AND expires_at > $2 \
+              ORDER BY authenticated_at DESC, id DESC"
+        ))
+        .bind(user_id.uuid())
+        .bind(now.unix_micros())
+        .fetch_all(self.connection())
+        .await?;
+        rows.iter().map(session::<D>).collect()
+    }
+
+    async fn note_seen(&mut self, seen: &[(SessionId, Timestamp)], apart: Duration) -> Result<(), StoreError> {
+        for (id, at) in seen {
+            Statement::<D>::new("UPDATE sessions SET last_seen_at = $2 WHERE id = $1 AND last_seen_at <= $3")
+                .bind(id.uuid())
+                .bind(at.unix_micros())
+                .bind(at.minus(apart).unix_micros())
+                .execute(self.connection())
+                .await?;
+        }
+        Ok(())
     }
 
     async fn delete_expired(&mut self, moment: Timestamp, limit: u32) -> Result<u64, StoreError> {
-        let deleted = Statement::<D>::new(
+        Statement::<D>::new(
             "DELETE FROM sessions WHERE id IN \
              (SELECT id FROM sessions WHERE idle_expires_at < $1 OR ended_at < $1 LIMIT $2) \
              AND (idle_expires_at < $1 OR ended_at < $1)",
@@ -203,15 +245,7 @@ impl<D: Dialect> SessionRepo for Unit<D> {
         .bind(moment.unix_micros())
         .bind(i64::from(limit))
         .execute(self.connection())
-        .await?;
-        let forgotten = Statement::<D>::new(
-            "DELETE FROM deleted_sessions WHERE id IN (SELECT id FROM deleted_sessions WHERE ended_at < $1 LIMIT $2)",
-        )
-        .bind(moment.unix_micros())
-        .bind(i64::from(limit))
-        .execute(self.connection())
-        .await?;
-        Ok(deleted.max(forgotten))
+        .await
     }
 
     async fn note_device(

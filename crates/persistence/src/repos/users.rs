@@ -1,7 +1,8 @@
 use async_trait::async_trait;
 use doorward_domain::store::UserRepo;
-use doorward_domain::{DisplayName, EmailAddress, Locale, StoreError, Timestamp, User, UserId};
+use doorward_domain::{DisplayName, EmailAddress, Locale, Role, SessionId, StoreError, Timestamp, User, UserId};
 
+use super::sessions::session_id;
 use super::{column, moment, optional_moment, words, words_to_json};
 use crate::dialect::{Dialect, Statement};
 use crate::error::corrupt;
@@ -122,7 +123,55 @@ impl<D: Dialect> UserRepo for Unit<D> {
         .await
     }
 
-    async fn delete_unverified(&mut self, address: &EmailAddress, spare_used: bool) -> Result<(), StoreError> {
+    async fn set_disabled(
+        &mut self,
+        id: UserId,
+        disabled_at: Option<Timestamp>,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
+        Statement::<D>::new(
+            "UPDATE users SET disabled_at = $2, updated_at = $3 \
+             WHERE id = $1 AND (disabled_at IS NULL) = ($4 = 0)",
+        )
+        .bind(id.uuid())
+        .bind(disabled_at.map(Timestamp::unix_micros))
+        .bind(now.unix_micros())
+        .bind(i64::from(disabled_at.is_none()))
+        .happened(self.connection())
+        .await
+    }
+
+    async fn set_roles(&mut self, id: UserId, roles: &[Role], now: Timestamp) -> Result<bool, StoreError> {
+        let roles: Vec<String> = roles.iter().map(ToString::to_string).collect();
+        let changed = Statement::<D>::new("UPDATE users SET roles = $2, updated_at = $3 WHERE id = $1")
+            .bind(id.uuid())
+            .bind(words_to_json(&roles))
+            .bind(now.unix_micros())
+            .happened(self.connection())
+            .await?;
+        if changed {
+            self.record_roles(id, now).await?;
+        }
+        Ok(changed)
+    }
+
+    async fn delete_unverified(
+        &mut self,
+        address: &EmailAddress,
+        spare_used: bool,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let rows = Statement::<D>::new(
+            "SELECT s.id FROM sessions s JOIN users ON users.id = s.user_id WHERE users.email_key = $1 \
+             AND users.email_verified_at IS NULL AND users.disabled_at IS NULL \
+             AND ($2 = 0 OR NOT EXISTS (SELECT 1 FROM devices d WHERE d.user_id = users.id))",
+        )
+        .bind(address.canonical())
+        .bind(i64::from(spare_used))
+        .fetch_all(self.connection())
+        .await?;
+        let sessions: Vec<SessionId> = rows.iter().map(session_id::<D>).collect::<Result<_, _>>()?;
+        self.record_ended(&sessions, now).await?;
         Statement::<D>::new(
             "DELETE FROM users WHERE email_key = $1 AND email_verified_at IS NULL AND disabled_at IS NULL \
              AND ($2 = 0 OR NOT EXISTS (SELECT 1 FROM devices d WHERE d.user_id = users.id))",
@@ -136,14 +185,12 @@ impl<D: Dialect> UserRepo for Unit<D> {
 
     async fn delete(&mut self, id: UserId, now: Timestamp) -> Result<bool, StoreError> {
         // What has ended before is named again: nothing is lost by remembering it a little longer.
-        Statement::<D>::new(
-            "INSERT INTO deleted_sessions (id, ended_at) SELECT id, $2 FROM sessions WHERE user_id = $1 \
-             ON CONFLICT (id) DO NOTHING",
-        )
-        .bind(id.uuid())
-        .bind(now.unix_micros())
-        .execute(self.connection())
-        .await?;
+        let rows = Statement::<D>::new("SELECT id FROM sessions WHERE user_id = $1")
+            .bind(id.uuid())
+            .fetch_all(self.connection())
+            .await?;
+        let sessions: Vec<SessionId> = rows.iter().map(session_id::<D>).collect::<Result<_, _>>()?;
+        self.record_ended(&sessions, now).await?;
         Statement::<D>::new("DELETE FROM users WHERE id = $1").bind(id.uuid()).happened(self.connection()).await
     }
 }

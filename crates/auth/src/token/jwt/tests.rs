@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::testing::{CountingEntropy, NOW, SECOND, SESSION_ID, Time, USER_ID, session, user};
 use crate::token::generate::private_key;
-use crate::token::{SharedSecret, SigningKey};
+use crate::token::{KeySet, ScheduledKey, SharedSecret, SigningKey};
 
 const ALGORITHMS: [KeyAlgorithm; 4] =
     [KeyAlgorithm::EdDsa, KeyAlgorithm::Es256, KeyAlgorithm::Rs256, KeyAlgorithm::Hs256];
@@ -37,16 +37,20 @@ fn signing_key(algorithm: KeyAlgorithm, seed: u64) -> SigningKey {
 }
 
 fn key_set(algorithm: KeyAlgorithm, seed: u64) -> Arc<KeySet> {
-    Arc::new(KeySet::new(signing_key(algorithm, seed), &[]))
+    Arc::new(KeySet::single(signing_key(algorithm, seed)))
+}
+
+fn ring(keys: &Arc<KeySet>) -> Arc<KeyRing> {
+    Arc::new(KeyRing::new(Arc::clone(keys)))
 }
 
 fn issuer(keys: &Arc<KeySet>) -> JwtIssuer {
     let clock = Arc::new(Time::at(NOW).clock());
-    JwtIssuer::new(Arc::clone(keys), settings(), clock, Arc::new(CountingEntropy::default()))
+    JwtIssuer::new(ring(keys), settings(), clock, Arc::new(CountingEntropy::default()))
 }
 
 fn verifier(keys: &Arc<KeySet>) -> JwtVerifier {
-    JwtVerifier::new(Arc::clone(keys), settings())
+    JwtVerifier::new(ring(keys), settings())
 }
 
 /// The header and the claims of a token that is accepted with this key.
@@ -101,7 +105,7 @@ fn a_token_of_each_algorithm_says_what_went_into_it() {
 
         let text = token.text.expose_secret();
         let header: Value = decode(text.split_once('.').unwrap().0).unwrap();
-        assert_eq!(header, good_header(&keys.signing), "{algorithm}");
+        assert_eq!(header, good_header(keys.signing(NOW).unwrap()), "{algorithm}");
 
         let claims = verifier(&keys).verify(text, NOW).unwrap();
         assert_eq!((claims.user_id, claims.session_id), (USER_ID, SESSION_ID));
@@ -163,11 +167,15 @@ fn clocks_may_differ_by_30_seconds_and_no_more() {
 fn a_former_key_goes_on_verifying_its_own_algorithm() {
     let old = signing_key(KeyAlgorithm::Es256, 1);
     let token = sign_with(&old, &good_header(&old).to_string(), &good_claims().to_string());
-    let keys = Arc::new(KeySet::new(signing_key(KeyAlgorithm::EdDsa, 2), std::slice::from_ref(&old)));
+    let scheduled = |key| ScheduledKey { key, signs_from: NOW.minus(SECOND) };
+    let both = vec![scheduled(old), scheduled(signing_key(KeyAlgorithm::EdDsa, 2))];
+    let keys = Arc::new(KeySet::new(KeyAlgorithm::EdDsa, both));
     assert!(verifier(&keys).verify(&token, NOW).is_ok());
 
     // The signing key under the name of the former one, and the other way round.
-    for (key, named) in [(&keys.signing, &old), (&old, &keys.signing)] {
+    let (old, new) = (&keys.scheduled[0].key, keys.signing(NOW).unwrap());
+    assert_eq!(new.algorithm, KeyAlgorithm::EdDsa);
+    for (key, named) in [(new, old), (old, new)] {
         for header in [good_header(named), with(&good_header(key), "kid", json!(named.id.as_str()))] {
             let token = sign_with(key, &header.to_string(), &good_claims().to_string());
             assert_eq!(verifier(&keys).verify(&token, NOW), Err(TokenRefused), "{header}");
@@ -179,8 +187,8 @@ fn a_former_key_goes_on_verifying_its_own_algorithm() {
 fn keys_that_a_token_brings_along_are_ignored() {
     let (own, foreign) = (key_set(KeyAlgorithm::EdDsa, 1), key_set(KeyAlgorithm::EdDsa, 2));
     for (member, value) in brought_along(&foreign) {
-        let header = with(&good_header(&own.signing), member, value).to_string();
-        let token = sign_with(&own.signing, &header, &good_claims().to_string());
+        let header = with(&good_header(own.signing(NOW).unwrap()), member, value).to_string();
+        let token = sign_with(own.signing(NOW).unwrap(), &header, &good_claims().to_string());
         assert!(verifier(&own).verify(&token, NOW).is_ok(), "{member} made a difference");
     }
 }
@@ -207,8 +215,8 @@ fn claims_that_are_no_json_object_are_refused() {
         "email_verified",
     ];
     let array: Vec<&Value> = order.iter().map(|member| &claims[*member]).collect();
-    let header = good_header(&own.signing).to_string();
-    let token = sign_with(&own.signing, &header, &json!(array).to_string());
+    let header = good_header(own.signing(NOW).unwrap()).to_string();
+    let token = sign_with(own.signing(NOW).unwrap(), &header, &json!(array).to_string());
     assert_eq!(verifier(&own).verify(&token, NOW), Err(TokenRefused));
 }
 
@@ -249,8 +257,8 @@ struct Forger<'a> {
 
 impl<'a> Forger<'a> {
     fn new(keys: &'a KeySet) -> Self {
-        let (header, claims) = (good_header(&keys.signing), good_claims());
-        let genuine = sign_with(&keys.signing, &header.to_string(), &claims.to_string());
+        let (header, claims) = (good_header(keys.signing(NOW).unwrap()), good_claims());
+        let genuine = sign_with(keys.signing(NOW).unwrap(), &header.to_string(), &claims.to_string());
         Self { keys, header, claims, genuine }
     }
 
@@ -273,7 +281,7 @@ impl<'a> Forger<'a> {
 
     /// Signed with the right key.
     fn signed(&self, header: &Value, claims: &Value) -> String {
-        sign_with(&self.keys.signing, &header.to_string(), &claims.to_string())
+        sign_with(self.keys.signing(NOW).unwrap(), &header.to_string(), &claims.to_string())
     }
 
     fn with_header(&self, member: &str, value: &Value) -> (String, String) {
@@ -302,7 +310,7 @@ impl<'a> Forger<'a> {
     }
 
     fn misnamed_algorithms(&self) -> Forgeries {
-        let own = self.keys.signing.algorithm.as_str();
+        let own = self.keys.signing(NOW).unwrap().algorithm.as_str();
         let (lower, upper) = (own.to_lowercase(), own.to_uppercase());
         let names = [
             "HS256", "HS384", "HS512", "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512",
@@ -317,7 +325,7 @@ impl<'a> Forger<'a> {
 
     /// What is public, or easily guessed, used as the secret of an HMAC.
     fn confused_keys(&self) -> Forgeries {
-        let id = self.keys.signing.id.as_str();
+        let id = self.keys.signing(NOW).unwrap().id.as_str();
         let guesses = [b"\0".as_slice(), b"secret", b"changeme", b"doorward", ISSUER.as_bytes(), id.as_bytes()];
         let secrets = public_forms(self.keys).into_iter().chain(guesses.map(<[u8]>::to_vec));
         let mut forgeries = Vec::new();
@@ -326,7 +334,7 @@ impl<'a> Forger<'a> {
             for (name, algorithm) in
                 [("HS256", Algorithm::HS256), ("HS384", Algorithm::HS384), ("HS512", Algorithm::HS512)]
             {
-                for claimed in [name, self.keys.signing.algorithm.as_str()] {
+                for claimed in [name, self.keys.signing(NOW).unwrap().algorithm.as_str()] {
                     let header = with(&self.header, "alg", json!(claimed));
                     let message = message(&header.to_string(), &self.claims.to_string());
                     forgeries.push((format!("alg {claimed}, {name} with secret {n}"), sign(&message, &key, algorithm)));
@@ -341,8 +349,8 @@ impl<'a> Forger<'a> {
         let claims = self.claims.to_string();
         let mut forgeries = Vec::new();
         for keys in foreign {
-            let key = &keys.signing;
-            let named_own = with(&good_header(key), "kid", json!(self.keys.signing.id.as_str()));
+            let key = keys.signing(NOW).unwrap();
+            let named_own = with(&good_header(key), "kid", json!(self.keys.signing(NOW).unwrap().id.as_str()));
             let mut headers = vec![good_header(key), named_own, self.header.clone()];
             headers.push(without(&self.header, "kid"));
             headers.push(without(&good_header(key), "kid"));
@@ -358,7 +366,7 @@ impl<'a> Forger<'a> {
     }
 
     fn key_ids(&self) -> Forgeries {
-        let own = self.keys.signing.id.as_str();
+        let own = self.keys.signing(NOW).unwrap().id.as_str();
         let near = [
             format!("{own} "),
             format!(" {own}"),
@@ -426,11 +434,11 @@ impl<'a> Forger<'a> {
         let unencoded = with(&with(&self.header, "crit", json!(["b64"])), "b64", json!(false));
         forgeries.push(("b64".to_owned(), self.signed(&unencoded, &self.claims)));
         for header in ["", "{}", "[]", "null", "\"at+jwt\"", "0", "{", "\u{feff}{}"] {
-            let token = sign_with(&self.keys.signing, header, &self.claims.to_string());
+            let token = sign_with(self.keys.signing(NOW).unwrap(), header, &self.claims.to_string());
             forgeries.push((format!("header {header:?}"), token));
         }
         let trailing = format!("{}{}", self.header, "{}");
-        let token = sign_with(&self.keys.signing, &trailing, &self.claims.to_string());
+        let token = sign_with(self.keys.signing(NOW).unwrap(), &trailing, &self.claims.to_string());
         forgeries.push(("something after the header".to_owned(), token));
         forgeries
     }
@@ -456,11 +464,11 @@ impl<'a> Forger<'a> {
             forgeries.extend(others.iter().map(|other| self.with_claim(member, other)));
         }
         for claims in ["", "{}", "[]", "null", "{", "\"\"", "\u{feff}{}"] {
-            let token = sign_with(&self.keys.signing, &self.header.to_string(), claims);
+            let token = sign_with(self.keys.signing(NOW).unwrap(), &self.header.to_string(), claims);
             forgeries.push((format!("claims {claims:?}"), token));
         }
         let trailing = format!("{}{}", self.claims, "{}");
-        let token = sign_with(&self.keys.signing, &self.header.to_string(), &trailing);
+        let token = sign_with(self.keys.signing(NOW).unwrap(), &self.header.to_string(), &trailing);
         forgeries.push(("something after the claims".to_owned(), token));
         forgeries
     }
@@ -488,14 +496,14 @@ impl<'a> Forger<'a> {
         for (member, value) in self.header.as_object().unwrap() {
             for other in [value.clone(), json!("none"), Value::Null] {
                 for header in doubled(&self.header, member, &other) {
-                    let token = sign_with(&self.keys.signing, &header, &self.claims.to_string());
+                    let token = sign_with(self.keys.signing(NOW).unwrap(), &header, &self.claims.to_string());
                     forgeries.push((format!("header {header}"), token));
                 }
             }
         }
         for (member, value) in self.claims.as_object().unwrap() {
             for claims in doubled(&self.claims, member, value) {
-                let token = sign_with(&self.keys.signing, &self.header.to_string(), &claims);
+                let token = sign_with(self.keys.signing(NOW).unwrap(), &self.header.to_string(), &claims);
                 forgeries.push((format!("{member} twice"), token));
             }
         }
@@ -640,7 +648,7 @@ fn a_shorter_lifetime_shortens_tokens_that_are_out_already() {
     let keys = key_set(KeyAlgorithm::EdDsa, 1);
     let token = issuer(&keys).issue(&session(), &user(), NOW).unwrap();
     let shorter = TokenSettings { lifetime: Duration::from_secs(60), ..settings() };
-    let verifier = JwtVerifier::new(Arc::clone(&keys), shorter);
+    let verifier = JwtVerifier::new(ring(&keys), shorter);
     let verify = |seconds| verifier.verify(token.text.expose_secret(), NOW.plus(Duration::from_secs(seconds)));
     assert!(verify(60 + 29).is_ok());
     assert_eq!(verify(60 + 31), Err(TokenRefused));

@@ -1,0 +1,228 @@
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use doorward_domain::{Clock, Entropy, KeyAlgorithm, KeyId, SealedKey, Store, Timestamp};
+use zeroize::Zeroizing;
+
+use super::generate::private_key;
+use super::key_ring::KeyRing;
+use super::keys::{KeySet, ScheduledKey, SharedSecret, SigningKey};
+use super::{CLOCK_SKEW, TokenError};
+use crate::unit::retrying;
+use crate::{Fault, Sealer};
+
+/// What keys there are and how long each signs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KeyPolicy {
+    /// What new tokens are signed with.
+    pub algorithm: KeyAlgorithm,
+    /// How long a key signs before the next one takes over.
+    pub rotate_after: Duration,
+    /// How long a token lasts; a key that has ceased to sign is kept for as long.
+    pub lifetime: Duration,
+}
+
+impl KeyPolicy {
+    /// How long a key signs unless the configuration says otherwise: 90 days.
+    pub const ROTATE_AFTER: Duration = Duration::from_hours(90 * 24);
+}
+
+/// A signing key as an operator sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyInfo {
+    /// Its `kid`.
+    pub id: KeyId,
+    /// What it is for.
+    pub algorithm: KeyAlgorithm,
+    /// When it was made, and published.
+    pub created_at: Timestamp,
+    /// When it begins to sign, or began.
+    pub signs_from: Timestamp,
+    /// What it does now.
+    pub state: KeyState,
+}
+
+/// What a signing key does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeyState {
+    /// Verifiers can get it; it does not sign yet.
+    Published,
+    /// It signs new tokens.
+    Signing,
+    /// It verifies the tokens that it has signed.
+    Retiring,
+}
+
+impl KeyState {
+    /// The stable name, for machines.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Published => "published",
+            Self::Signing => "signing",
+            Self::Retiring => "retiring",
+        }
+    }
+}
+
+/// The signing keys of an installation: made, loaded, rotated and revoked here, on any number of nodes at once.
+///
+/// They are kept sealed in the database. With HS256 the shared secret signs, and nothing is made or stored.
+pub struct SigningKeys {
+    pub(super) store: Arc<dyn Store>,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) entropy: Arc<dyn Entropy>,
+    sealer: Sealer,
+    pub(super) policy: KeyPolicy,
+    shared_secret: Option<SharedSecret>,
+    ring: Arc<KeyRing>,
+}
+
+impl SigningKeys {
+    /// How long a key is published before it signs. Verifiers may keep the key set for 5 minutes, and need as long
+    /// again when they cannot get the next one at once.
+    pub const LEAD: Duration = Duration::from_mins(15);
+
+    /// Loads the keys, making the first one where there is none.
+    ///
+    /// Of nodes that do so at once on an empty database all end up with one key. Keys of another algorithm, from
+    /// before the configuration changed, go on verifying; where there are such keys, the first one of the new
+    /// algorithm is published before it signs, like any other.
+    ///
+    /// # Errors
+    ///
+    /// [`Fault::Token`] when a stored key does not open with this master key, or no key can be made.
+    pub async fn open(
+        store: Arc<dyn Store>,
+        clock: Arc<dyn Clock>,
+        entropy: Arc<dyn Entropy>,
+        sealer: Sealer,
+        policy: KeyPolicy,
+        shared_secret: Option<SharedSecret>,
+    ) -> Result<Self, Fault> {
+        let ring = Arc::new(KeyRing::new(KeySet::new(policy.algorithm, Vec::new())));
+        let keys = Self { store, clock, entropy, sealer, policy, shared_secret, ring };
+        let stored = keys.load().await?;
+        if keys.makes_keys() && !stored.iter().any(|key| key.algorithm == policy.algorithm) {
+            let now = keys.clock.now();
+            let is_first = stored.is_empty();
+            keys.make(None, if is_first { now } else { now.plus(Self::LEAD) }).await?;
+        }
+        keys.reload().await?;
+        Ok(keys)
+    }
+
+    /// The keys as issuer and verifier look at them.
+    #[must_use]
+    pub fn ring(&self) -> Arc<KeyRing> {
+        Arc::clone(&self.ring)
+    }
+
+    /// Loads the keys again, for another node has changed them.
+    ///
+    /// # Errors
+    ///
+    /// [`Fault`]; the keys stay as they were then.
+    pub async fn reload(&self) -> Result<(), Fault> {
+        let mut keys = Vec::new();
+        for stored in self.load().await? {
+            keys.push(ScheduledKey { key: self.unseal(&stored)?, signs_from: stored.signs_from });
+        }
+        if self.policy.algorithm == KeyAlgorithm::Hs256 {
+            let secret = self.shared_secret.as_ref().ok_or(TokenError::MissingSecret)?;
+            let key = SigningKey::from_shared_secret(secret)?;
+            keys.push(ScheduledKey { key, signs_from: Timestamp::from_unix_micros(0) });
+        }
+        self.ring.replace(KeySet::new(self.policy.algorithm, keys));
+        Ok(())
+    }
+
+    /// Every key, oldest first.
+    ///
+    /// # Errors
+    ///
+    /// [`Fault::Store`] when the database does not answer.
+    pub async fn list(&self) -> Result<Vec<KeyInfo>, Fault> {
+        let now = self.clock.now();
+        let stored = self.load().await?;
+        let signing = self.ring.current().signing(now).map(|key| key.id().clone());
+        let state = |key: &SealedKey| match &signing {
+            Some(id) if *id == key.id => KeyState::Signing,
+            _ if now < key.signs_from => KeyState::Published,
+            _ => KeyState::Retiring,
+        };
+        let info = |key: &SealedKey| KeyInfo {
+            id: key.id.clone(),
+            algorithm: key.algorithm,
+            created_at: key.created_at,
+            signs_from: key.signs_from,
+            state: state(key),
+        };
+        Ok(stored.iter().map(info).collect())
+    }
+
+    pub(super) const fn makes_keys(&self) -> bool {
+        !matches!(self.policy.algorithm, KeyAlgorithm::Hs256)
+    }
+
+    pub(super) async fn load(&self) -> Result<Vec<SealedKey>, Fault> {
+        Ok(self.store.read().await?.keys().all().await?)
+    }
+
+    /// Makes a key that follows another one, or none, and signs from a moment on; `None` when another node was
+    /// faster.
+    pub(super) async fn make(&self, follows: Option<&KeyId>, signs_from: Timestamp) -> Result<Option<KeyId>, Fault> {
+        let key = self.new_key(signs_from)?;
+        let added = retrying(|| async {
+            let mut unit = self.store.write().await?;
+            let added = unit.keys().insert(&key, follows.cloned()).await?;
+            unit.commit().await?;
+            Ok(added)
+        })
+        .await?;
+        Ok(added.then_some(key.id))
+    }
+
+    pub(super) fn new_key(&self, signs_from: Timestamp) -> Result<SealedKey, Fault> {
+        let algorithm = self.policy.algorithm;
+        let der = private_key(algorithm, &*self.entropy)?;
+        let id = SigningKey::from_private_der(algorithm, &der)?.id;
+        let sealed = self.sealer.seal(&label(&id, algorithm), &der, &*self.entropy).map_err(TokenError::Seal)?;
+        Ok(SealedKey { id, algorithm, sealed, created_at: self.clock.now(), signs_from })
+    }
+
+    fn unseal(&self, stored: &SealedKey) -> Result<SigningKey, TokenError> {
+        let id = || stored.id.as_str().to_owned();
+        let der: Zeroizing<Vec<u8>> = self
+            .sealer
+            .open(&label(&stored.id, stored.algorithm), &stored.sealed)
+            .map_err(|source| TokenError::SealedKey { id: id(), source })?;
+        let opened = SigningKey::from_private_der(stored.algorithm, &der)?;
+        if opened.id == stored.id {
+            Ok(opened)
+        } else {
+            Err(TokenError::UnusableKey { id: id(), algorithm: stored.algorithm, source: None })
+        }
+    }
+
+    /// How long a key that has ceased to sign is kept: for as long as a token of its can be valid anywhere.
+    pub(super) fn overlap(&self) -> Duration {
+        self.policy.lifetime + 2 * CLOCK_SKEW
+    }
+}
+
+/// What a sealed key is bound to.
+pub(crate) fn label(id: &KeyId, algorithm: KeyAlgorithm) -> String {
+    format!("signing-key/{algorithm}/{id}")
+}
+
+impl fmt::Debug for SigningKeys {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SigningKeys").field("policy", &self.policy).field("ring", &self.ring).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+#[cfg(any(feature = "aws_lc_rs", feature = "rust_crypto"))]
+mod tests;
