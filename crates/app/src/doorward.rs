@@ -1,24 +1,24 @@
 use std::future::Future;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::Router;
 use axum::extract::FromRef;
 use doorward_auth::password::pool::OnWorkerStart;
 use doorward_auth::password::{Argon2Hasher, CommonPasswords};
-use doorward_auth::token::{JwtIssuer, JwtVerifier, SharedSecret, TokenSettings, provision_keys};
+use doorward_auth::token::{JwtIssuer, JwtVerifier, SharedSecret, SigningKeys, TokenSettings};
 use doorward_auth::{
-    Auth, AuthParts, AuthSettings, Fault, MasterKey, MemoryEndedSessions, OneTimeTokens, RefreshTokens,
-    RegistrationMode, Sealer,
+    Auth, AuthParts, AuthSettings, Fault, MasterKey, MemoryRevocations, OneTimeTokens, RefreshTokens, RegistrationMode,
+    RootSecret, Sealer,
 };
-use doorward_domain::{Clock, Entropy, SessionPolicy, Store};
-use doorward_http::{HttpConfig, InvalidOrigin};
+use doorward_domain::{Clock, Entropy, EventId, SessionPolicy, Store};
+use doorward_http::{AccessGuard, HttpConfig, InvalidOrigin};
 use doorward_persistence::{OpenError, PostgresOptions, PostgresStore, SqliteStore};
 use secrecy::{ExposeSecret, SecretString};
 use thiserror::Error;
 use url::Url;
 
+use crate::background;
 use crate::key_file::{self, KeyFileError};
 use crate::mail::{MailError, MailSettings};
 use crate::settings::{DatabaseSettings, Settings};
@@ -29,6 +29,7 @@ use crate::{SystemClock, SystemEntropy};
 pub struct Doorward {
     auth: Auth,
     http: HttpConfig,
+    keys: Arc<SigningKeys>,
 }
 
 /// Why Doorward did not start.
@@ -94,16 +95,17 @@ impl Doorward {
         let mail = settings.mail.open(&settings.public_url)?;
         let store = open_store(&settings.database).await?;
         let tokens = settings.tokens;
-        let keys = provision_keys(
-            &*store,
-            &*clock,
-            &*entropy,
-            &Sealer::new(&settings.master_key),
-            tokens.algorithm,
-            tokens.shared_secret.as_ref(),
+        let epoch = EventId::new(&*clock, &*entropy).map_err(Fault::from)?;
+        let root = RootSecret::provision(&*store, &Sealer::new(&settings.master_key), &*entropy).await?;
+        let keys = SigningKeys::open(
+            Arc::clone(&store),
+            Arc::clone(&clock),
+            Arc::clone(&entropy),
+            Sealer::new(&settings.master_key),
+            tokens.key_policy(),
+            tokens.shared_secret,
         )
         .await?;
-        let keys = Arc::new(keys);
         let mut http = HttpConfig::new(settings.public_url)?;
         http.issuer = tokens.issuer.unwrap_or(http.issuer);
         http.cookie_origins.0.extend(settings.cookie_origins.0);
@@ -125,15 +127,15 @@ impl Doorward {
             hasher: Arc::new(hasher),
             screen: Arc::new(CommonPasswords),
             issuer: Arc::new(JwtIssuer::new(
-                Arc::clone(&keys),
+                keys.ring(),
                 token_settings.clone(),
                 Arc::clone(&clock),
                 Arc::clone(&entropy),
             )),
-            verifier: Arc::new(JwtVerifier::new(keys, token_settings)),
-            refresh_tokens: RefreshTokens::new(&settings.master_key),
-            ended_sessions: Arc::new(MemoryEndedSessions::default()),
-            one_time_tokens: OneTimeTokens::new(&settings.master_key),
+            verifier: Arc::new(JwtVerifier::new(keys.ring(), token_settings)),
+            refresh_tokens: RefreshTokens::new(&root),
+            revocations: Arc::new(MemoryRevocations::new(epoch.uuid())),
+            one_time_tokens: OneTimeTokens::new(&root),
             composer: mail.composer,
             transport: mail.transport,
             settings: AuthSettings {
@@ -141,13 +143,15 @@ impl Doorward {
                 passwords: settings.passwords,
                 sessions: settings.sessions,
                 access_token_lifetime: tokens.lifetime,
+                staleness: settings.staleness,
                 public_url: http.public_url.as_str().trim_end_matches('/').to_owned(),
             },
             clock,
             entropy,
         });
-        auth.recall_ended_sessions().await?;
-        Ok(Self { auth, http })
+        // What was revoked before this start counts from the first request on.
+        auth.watch_revocations().await?;
+        Ok(Self { auth, http, keys: Arc::new(keys) })
     }
 
     /// The use cases, for the state of handlers that take a [`CurrentUser`](crate::CurrentUser).
@@ -161,8 +165,11 @@ impl Doorward {
         doorward_http::routes(self.auth.clone(), self.http.clone())
     }
 
-    /// The background work: delivers mail, and deletes what has expired. Runs until it is dropped; spawn it, on any
-    /// number of nodes. Without it no mail leaves; nothing depends on it for safety.
+    /// The background work: learns of what other nodes revoke, rotates keys, delivers mail, deletes what has expired.
+    /// Runs until it is dropped; spawn it, on any number of nodes.
+    ///
+    /// Without it no mail leaves, and within [`Settings::staleness`] no access token is taken any more: nobody would
+    /// know whether it has been revoked.
     pub fn background(&self) -> impl Future<Output = ()> + Send + 'static {
         self.background_until(std::future::pending())
     }
@@ -173,27 +180,22 @@ impl Doorward {
         &self,
         end: impl Future<Output = ()> + Send + 'static,
     ) -> impl Future<Output = ()> + Send + 'static {
-        let auth = self.auth.clone();
+        let (auth, keys) = (self.auth.clone(), Arc::clone(&self.keys));
         async move {
             tokio::select! {
-                () = clean_up(&auth) => {}
+                () = background::watch_revocations(&auth, &keys) => {}
+                () = background::maintain_keys(&keys) => {}
+                () = background::note_seen_sessions(&auth) => {}
+                () = background::clean_up(&auth) => {}
                 () = crate::mail::deliver(auth.clone(), end) => {}
             }
         }
     }
 }
 
-async fn clean_up(auth: &Auth) {
-    const PAUSE: Duration = Duration::from_mins(1);
-    loop {
-        match auth.clean_up().await {
-            Ok(step) if step.more => tokio::task::yield_now().await,
-            Ok(_) => tokio::time::sleep(PAUSE).await,
-            Err(error) => {
-                tracing::warn!(%error, "cleaning up failed");
-                tokio::time::sleep(PAUSE).await;
-            }
-        }
+impl FromRef<Doorward> for AccessGuard {
+    fn from_ref(doorward: &Doorward) -> Self {
+        doorward.auth().into()
     }
 }
 

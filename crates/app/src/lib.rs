@@ -21,6 +21,7 @@
 //! The binary `doorward` is a thin user of this library: [`settings`] reads its configuration, [`server`] serves
 //! its routes.
 
+mod background;
 mod doorward;
 mod key_file;
 mod mail;
@@ -32,7 +33,7 @@ pub use doorward::{Builder, Doorward, StartError, migrate, open_store};
 pub use doorward_auth::token::SharedSecret;
 pub use doorward_auth::{Auth, MasterKey, RegistrationMode};
 pub use doorward_domain::{MailTransport, Message, SendError, SessionPolicy, UserId};
-pub use doorward_http::{CurrentUser, OptionalUser};
+pub use doorward_http::{AccessGuard, CurrentUser, OptionalUser, RequireRole, RoleName};
 pub use doorward_mail::{InvalidSender, MemoryTransport, Sender, SmtpOptions, SmtpSecurity};
 pub use key_file::{KeyFileError, master_key_from_file};
 pub use mail::{MailDelivery, MailError, MailSettings};

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use doorward_auth::password::Argon2Params;
 use doorward_auth::password::pool::PoolSize;
-use doorward_auth::token::{SharedSecret, TokenSettings};
+use doorward_auth::token::{KeyPolicy, SharedSecret, TokenSettings};
 use doorward_auth::{MasterKey, RegistrationMode};
 use doorward_domain::{KeyAlgorithm, PasswordPolicy, SessionPolicy};
 use doorward_http::{HttpLimits, OriginList, TrustedProxies};
@@ -41,8 +41,10 @@ pub struct Settings {
     pub hashing: PoolSize,
     /// Access tokens.
     pub tokens: TokenOptions,
-    /// How long sessions last.
+    /// How long sessions last, and how many a user may have.
     pub sessions: SessionPolicy,
+    /// For how long access tokens are taken without word from the database of what has been revoked.
+    pub staleness: Duration,
     /// Whose word on a client's address is taken.
     pub trusted_proxies: TrustedProxies,
     /// Whose scripts may read answers and use the session cookie, besides the service's own.
@@ -56,6 +58,9 @@ pub struct Settings {
 }
 
 impl Settings {
+    /// For how long a node goes on without the database unless it is told otherwise.
+    pub const STALENESS: Duration = Duration::from_secs(30);
+
     /// Settings with every default.
     ///
     /// # Defaults
@@ -79,6 +84,7 @@ impl Settings {
             hashing: PoolSize::default(),
             tokens: TokenOptions::default(),
             sessions: SessionPolicy::default(),
+            staleness: Self::STALENESS,
             trusted_proxies: TrustedProxies::default(),
             cors_origins: OriginList::default(),
             cookie_origins: OriginList::default(),
@@ -114,6 +120,14 @@ pub struct TokenOptions {
     pub lifetime: Duration,
     /// What HS256 signs with.
     pub shared_secret: Option<SharedSecret>,
+    /// How long a key signs before the next one takes over.
+    pub rotate_after: Duration,
+}
+
+impl TokenOptions {
+    pub(crate) const fn key_policy(&self) -> KeyPolicy {
+        KeyPolicy { algorithm: self.algorithm, rotate_after: self.rotate_after, lifetime: self.lifetime }
+    }
 }
 
 impl Default for TokenOptions {
@@ -124,6 +138,7 @@ impl Default for TokenOptions {
             audience: None,
             lifetime: TokenSettings::DEFAULT_LIFETIME,
             shared_secret: None,
+            rotate_after: KeyPolicy::ROTATE_AFTER,
         }
     }
 }

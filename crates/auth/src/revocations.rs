@@ -89,6 +89,13 @@ enum Item {
     Roles(UserId, Arc<[String]>),
 }
 
+impl Default for MemoryRevocations {
+    /// An empty memory of a process that serves no feed.
+    fn default() -> Self {
+        Self::new(Uuid::nil())
+    }
+}
+
 impl MemoryRevocations {
     /// An empty memory. `epoch` is to be another one in each process that serves a feed.
     #[must_use]

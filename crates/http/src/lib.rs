@@ -13,18 +13,33 @@
 //! | which address a client has behind a proxy | [`ClientAddress`] |
 //! | when a cookie is believed | `origin.rs` |
 
+#[cfg(feature = "server")]
 mod body;
+#[cfg(feature = "server")]
 mod client;
+#[cfg(feature = "server")]
 mod config;
+#[cfg(feature = "server")]
 mod cookie;
 mod current_user;
+mod guard;
+#[cfg(feature = "server")]
 mod language;
+#[cfg(feature = "server")]
 mod middleware;
+#[cfg(feature = "server")]
 mod origin;
 pub mod problem;
+#[cfg(feature = "server")]
 mod routes;
+#[cfg(feature = "verifier")]
+pub mod verifier;
 
+#[cfg(feature = "server")]
 pub use client::{ClientAddress, TrustedProxies};
+#[cfg(feature = "server")]
 pub use config::{HttpConfig, HttpLimits, InvalidOrigin, Origin, OriginList};
-pub use current_user::{CurrentUser, OptionalUser};
+pub use current_user::{CurrentUser, OptionalUser, RequireRole, RoleName};
+pub use guard::{AccessGuard, Authenticate};
+#[cfg(feature = "server")]
 pub use routes::routes;

@@ -1,20 +1,22 @@
-//! Problem responses (RFC 9457), and the one place where an error of a use case becomes one.
+//! Problem responses (RFC 9457). What the error of a use case becomes is in `problem/use_cases.rs`.
 
+#[cfg(any(feature = "server", feature = "verifier"))]
 use std::error::Error;
+#[cfg(any(feature = "server", feature = "verifier"))]
 use std::fmt::Write as _;
 use std::time::Duration;
 
 use axum::http::header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
-use doorward_auth::Unauthenticated;
-use doorward_auth::password::HashingError;
-use doorward_auth::{
-    ChangePasswordError, Fault, LoginError, LogoutAllError, LogoutError, OneTimeTokenError, ProfileError,
-    ReauthenticationError, RefreshError, RegisterError, ResetPasswordError,
-};
-use doorward_domain::{InvalidEmail, InvalidName, PasswordRefused, StoreError};
+use doorward_auth::{AuthenticationError, Unauthenticated};
 use serde::Serialize;
+
+#[cfg(feature = "server")]
+mod use_cases;
+
+#[cfg(feature = "server")]
+pub(crate) use use_cases::{email_error, name_error, password_error};
 
 /// What kind of problem it is: its stable code, its status and its title.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -126,12 +128,6 @@ pub struct FieldError {
     pub detail: String,
 }
 
-impl FieldError {
-    pub(crate) fn new(field: impl Into<String>, code: &'static str, detail: impl Into<String>) -> Self {
-        Self { field: field.into(), code, detail: detail.into() }
-    }
-}
-
 /// A refused request, ready to be answered.
 #[derive(Clone, Debug)]
 pub struct Problem {
@@ -215,149 +211,24 @@ impl IntoResponse for Problem {
     }
 }
 
-impl From<Fault> for Problem {
-    /// Logs the whole chain of causes, once; the client learns the kind alone.
-    fn from(fault: Fault) -> Self {
-        let kind = match &fault {
-            Fault::Hashing(HashingError::Overloaded) => return Kind::Overloaded.into(),
-            Fault::Store(StoreError::Unavailable(_) | StoreError::Retryable(_)) => Kind::Unavailable,
-            Fault::Store(_) | Fault::Hashing(_) | Fault::Token(_) | Fault::Entropy(_) => Kind::Internal,
-        };
-        tracing::error!(error = %chain(&fault), "request failed");
-        kind.into()
-    }
-}
-
-impl From<LoginError> for Problem {
-    fn from(error: LoginError) -> Self {
-        match error {
-            LoginError::InvalidCredentials => Kind::InvalidCredentials.into(),
-            LoginError::EmailNotVerified => Kind::EmailNotVerified.into(),
-            LoginError::AccountDisabled => Kind::AccountDisabled.into(),
-            LoginError::Fault(fault) => fault.into(),
-        }
-    }
-}
-
-impl From<RegisterError> for Problem {
-    fn from(error: RegisterError) -> Self {
-        match error {
-            RegisterError::PasswordRefused(refused) => Self::validation(vec![password_error("password", refused)]),
-            RegisterError::EmailTaken => Kind::EmailTaken.into(),
-            RegisterError::Closed => Self::from(Kind::Forbidden).with_detail("Registration is closed"),
-            RegisterError::Fault(fault) => fault.into(),
-        }
-    }
-}
-
-impl From<RefreshError> for Problem {
-    fn from(error: RefreshError) -> Self {
-        match error {
-            RefreshError::InvalidRefreshToken => Kind::InvalidRefreshToken.into(),
-            RefreshError::Fault(fault) => fault.into(),
-        }
-    }
-}
-
 impl From<Unauthenticated> for Problem {
     fn from(_: Unauthenticated) -> Self {
         Self::unauthenticated(true)
     }
 }
 
-impl From<LogoutError> for Problem {
-    fn from(error: LogoutError) -> Self {
+impl From<AuthenticationError> for Problem {
+    fn from(error: AuthenticationError) -> Self {
         match error {
-            LogoutError::Unauthenticated(error) => error.into(),
-            LogoutError::Fault(fault) => fault.into(),
+            AuthenticationError::Unauthenticated(error) => error.into(),
+            AuthenticationError::Stale => Kind::Unavailable.into(),
         }
     }
 }
 
-impl From<LogoutAllError> for Problem {
-    fn from(error: LogoutAllError) -> Self {
-        match error {
-            LogoutAllError::Fault(fault) => fault.into(),
-        }
-    }
-}
-
-impl From<ProfileError> for Problem {
-    fn from(error: ProfileError) -> Self {
-        match error {
-            ProfileError::Unauthenticated(error) => error.into(),
-            ProfileError::Fault(fault) => fault.into(),
-        }
-    }
-}
-
-impl From<OneTimeTokenError> for Problem {
-    fn from(error: OneTimeTokenError) -> Self {
-        match error {
-            OneTimeTokenError::InvalidToken => Kind::InvalidToken.into(),
-            OneTimeTokenError::Fault(fault) => fault.into(),
-        }
-    }
-}
-
-impl From<ResetPasswordError> for Problem {
-    fn from(error: ResetPasswordError) -> Self {
-        match error {
-            ResetPasswordError::InvalidToken => Kind::InvalidToken.into(),
-            ResetPasswordError::PasswordRefused(refused) => Self::validation(vec![password_error("password", refused)]),
-            ResetPasswordError::Fault(fault) => fault.into(),
-        }
-    }
-}
-
-impl From<ReauthenticationError> for Problem {
-    fn from(error: ReauthenticationError) -> Self {
-        match error {
-            ReauthenticationError::InvalidCredentials => Kind::InvalidCredentials.into(),
-            ReauthenticationError::Unauthenticated(error) => error.into(),
-            ReauthenticationError::Fault(fault) => fault.into(),
-        }
-    }
-}
-
-impl From<ChangePasswordError> for Problem {
-    fn from(error: ChangePasswordError) -> Self {
-        match error {
-            ChangePasswordError::Reauthentication(error) => error.into(),
-            ChangePasswordError::PasswordRefused(refused) => {
-                Self::validation(vec![password_error("new_password", refused)])
-            }
-        }
-    }
-}
-
-/// A password's refusal as a field error.
-pub(crate) fn password_error(field: &str, refused: PasswordRefused) -> FieldError {
-    let code = match refused {
-        PasswordRefused::TooShort { .. } => "too_short",
-        PasswordRefused::TooLong => "too_long",
-        PasswordRefused::TooCommon => "too_common",
-        PasswordRefused::ContainsContext => "contains_context",
-    };
-    FieldError::new(field, code, refused.to_string())
-}
-
-/// An address's refusal as a field error.
-pub(crate) fn email_error(field: &str, refused: InvalidEmail) -> FieldError {
-    FieldError::new(field, "invalid_email", refused.to_string())
-}
-
-/// A name's refusal as a field error.
-pub(crate) fn name_error(field: &str, refused: InvalidName) -> FieldError {
-    let code = match refused {
-        InvalidName::Blank => "too_short",
-        InvalidName::TooLong => "too_long",
-        InvalidName::ControlCharacter => "invalid_character",
-    };
-    FieldError::new(field, code, refused.to_string())
-}
-
-fn chain(error: &dyn Error) -> String {
+/// An error and its causes, for the log.
+#[cfg(any(feature = "server", feature = "verifier"))]
+pub(crate) fn chain(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(error) = source {
@@ -379,23 +250,5 @@ mod tests {
         codes.sort_unstable();
         codes.dedup();
         assert_eq!(codes.len(), kinds.len());
-    }
-
-    #[test]
-    fn a_fault_says_whether_waiting_helps_and_nothing_of_its_cause() {
-        let cause = || Box::<dyn Error + Send + Sync>::from("users_email_key in /var/lib");
-        for (fault, kind) in [
-            (Fault::Store(StoreError::Unavailable(cause())), Kind::Unavailable),
-            (Fault::Store(StoreError::Retryable(cause())), Kind::Unavailable),
-            (Fault::Store(StoreError::Corrupt { what: "user", source: cause() }), Kind::Internal),
-            (Fault::Hashing(HashingError::Overloaded), Kind::Overloaded),
-            (Fault::Hashing(HashingError::Unreadable), Kind::Internal),
-        ] {
-            let problem = Problem::from(fault);
-            assert_eq!(problem.kind, kind);
-            assert_eq!(problem.detail, None);
-            let response = problem.into_response();
-            assert_eq!(response.headers().contains_key(RETRY_AFTER), kind != Kind::Internal);
-        }
     }
 }

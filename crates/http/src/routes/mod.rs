@@ -17,6 +17,7 @@ use doorward_auth::Auth;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
+use crate::AccessGuard;
 use crate::config::HttpConfig;
 use crate::middleware;
 use crate::problem::{Kind, Problem};
@@ -25,7 +26,14 @@ use crate::problem::{Kind, Problem};
 #[derive(Clone)]
 pub(crate) struct Shared {
     auth: Auth,
+    guard: AccessGuard,
     config: Arc<HttpConfig>,
+}
+
+impl FromRef<Shared> for AccessGuard {
+    fn from_ref(shared: &Shared) -> Self {
+        shared.guard.clone()
+    }
 }
 
 impl FromRef<Shared> for Auth {
@@ -75,7 +83,7 @@ pub fn routes(auth: Auth, config: HttpConfig) -> Router {
         Some(cors) => router.layer(cors),
         None => router,
     };
-    router.layer(every_request).with_state(Shared { auth, config })
+    router.layer(every_request).with_state(Shared { guard: auth.clone().into(), auth, config })
 }
 
 /// What answers preflight requests; nothing where no other origin is configured.

@@ -1,0 +1,92 @@
+//! The loops that drive the use cases which nobody asks for. Each repeats one step, on every node; what only one node
+//! may do at a time is seen to by the step.
+
+use std::time::Duration;
+
+use doorward_auth::Auth;
+use doorward_auth::token::SigningKeys;
+
+/// How often revocations are looked for. What another node revokes is known here within this and the time of a
+/// statement, whether or not the database gives hints.
+const LOOK: Duration = Duration::from_millis(300);
+/// How long a database that cannot be listened to is left alone.
+const NO_HINTS: Duration = Duration::from_secs(5);
+/// How often the signing keys are looked after.
+const KEYS: Duration = Duration::from_mins(1);
+/// How often it is written down which sessions were used.
+const SEEN: Duration = Duration::from_secs(15);
+/// How often expired rows are looked for.
+const CLEAN: Duration = Duration::from_mins(1);
+
+pub(crate) async fn watch_revocations(auth: &Auth, keys: &SigningKeys) {
+    let mut hint = Box::pin(hints(auth));
+    let mut reload = false;
+    loop {
+        match auth.watch_revocations().await {
+            Ok(watched) => reload |= watched.keys_changed,
+            Err(error) => tracing::warn!(%error, "revocations could not be read"),
+        }
+        if reload {
+            match keys.reload().await {
+                Ok(()) => reload = false,
+                Err(error) => tracing::error!(%error, "the signing keys could not be loaded again"),
+            }
+        }
+        tokio::select! {
+            () = &mut hint => hint = Box::pin(hints(auth)),
+            () = tokio::time::sleep(LOOK) => {}
+        }
+    }
+}
+
+/// Resolves with the next hint.
+async fn hints(auth: &Auth) {
+    loop {
+        match auth.revocation_hint().await {
+            Ok(()) => return,
+            Err(error) => {
+                tracing::debug!(%error, "the database cannot be listened to");
+                tokio::time::sleep(NO_HINTS).await;
+            }
+        }
+    }
+}
+
+pub(crate) async fn maintain_keys(keys: &SigningKeys) {
+    loop {
+        match keys.maintain().await {
+            Ok(done) => {
+                if let Some(id) = done.published {
+                    tracing::info!(%id, "a signing key was published; it signs before long");
+                }
+                for id in done.retired {
+                    tracing::info!(%id, "a signing key was retired");
+                }
+            }
+            Err(error) => tracing::warn!(%error, "the signing keys could not be looked after"),
+        }
+        tokio::time::sleep(KEYS).await;
+    }
+}
+
+pub(crate) async fn note_seen_sessions(auth: &Auth) {
+    loop {
+        tokio::time::sleep(SEEN).await;
+        if let Err(error) = auth.note_seen_sessions().await {
+            tracing::warn!(%error, "it could not be written down which sessions were used");
+        }
+    }
+}
+
+pub(crate) async fn clean_up(auth: &Auth) {
+    loop {
+        match auth.clean_up().await {
+            Ok(step) if step.more => tokio::task::yield_now().await,
+            Ok(_) => tokio::time::sleep(CLEAN).await,
+            Err(error) => {
+                tracing::warn!(%error, "cleaning up failed");
+                tokio::time::sleep(CLEAN).await;
+            }
+        }
+    }
+}
