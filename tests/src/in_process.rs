@@ -8,10 +8,10 @@ use std::time::Duration;
 use async_trait::async_trait;
 use doorward::SystemEntropy;
 use doorward_auth::password::{CommonPasswords, HashingError, PasswordHasher, Verification};
-use doorward_auth::token::{JwtIssuer, JwtVerifier, TokenSettings, provision_keys};
+use doorward_auth::token::{JwtIssuer, JwtVerifier, KeyPolicy, SigningKeys, TokenSettings};
 use doorward_auth::{
-    Auth, AuthParts, AuthSettings, MasterKey, MemoryEndedSessions, OneTimeTokens, RefreshTokens, RegistrationMode,
-    Sealer,
+    Auth, AuthParts, AuthSettings, MasterKey, MemoryRevocations, OneTimeTokens, RefreshTokens, RegistrationMode,
+    RootSecret, Sealer,
 };
 use doorward_domain::{
     Clock, Entropy, KeyAlgorithm, Password, PasswordHashString, PasswordPolicy, SessionPolicy, Store, Timestamp,
@@ -63,58 +63,134 @@ impl PasswordHasher for NoHashing {
     }
 }
 
-/// Use cases on a database of their own.
+/// How an [`InProcess`] differs from a usual one.
+pub struct InProcessOptions {
+    pub sessions: SessionPolicy,
+    pub keys: KeyPolicy,
+}
+
+impl Default for InProcessOptions {
+    fn default() -> Self {
+        Self {
+            sessions: SessionPolicy::default(),
+            keys: KeyPolicy {
+                algorithm: KeyAlgorithm::EdDsa,
+                rotate_after: Duration::from_hours(90 * 24),
+                lifetime: TokenSettings::DEFAULT_LIFETIME,
+            },
+        }
+    }
+}
+
+/// A moved clock leaves behind whatever was heard before; only a test of that wants a node to mind.
+const NEVER_STALE: Duration = Duration::from_hours(100 * 365 * 24);
+
+/// Use cases on a database.
 pub struct InProcess {
     pub auth: Auth,
     pub store: Arc<dyn Store>,
     pub clock: Arc<MovableClock>,
     pub mail: Arc<MemoryTransport>,
-    _folder: TempDir,
+    pub keys: Arc<SigningKeys>,
+    pub tokens: TokenSettings,
+    options: Arc<InProcessOptions>,
+    master: Arc<MasterKey>,
+    folder: Arc<TempDir>,
 }
 
 impl InProcess {
+    /// Starts on a database of its own.
     pub async fn start(database: Database) -> Self {
+        Self::start_with(database, InProcessOptions::default()).await
+    }
+
+    /// The same with other rules.
+    pub async fn start_with(database: Database, options: InProcessOptions) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let store = empty_store(database, &folder).await;
-        let clock = Arc::new(MovableClock::default());
+        Self::on(store, folder, options).await
+    }
+
+    /// Starts on a schema of the PostgreSQL at this URL, with connections for a crowd.
+    pub async fn start_at(url: &str, schema: &str) -> Self {
+        let options = PostgresOptions { schema: schema.parse().unwrap(), max_connections: 100 };
+        let store = Arc::new(PostgresStore::open(url, options).await.unwrap());
+        Self::on(store, tempfile::tempdir().unwrap(), InProcessOptions::default()).await
+    }
+
+    async fn on(store: Arc<dyn Store>, folder: TempDir, options: InProcessOptions) -> Self {
+        let master = MasterKey::generate(&SystemEntropy).unwrap();
+        let (clock, folder) = (Arc::new(MovableClock::default()), Arc::new(folder));
+        Self::assemble(store, clock, Arc::new(master), folder, Arc::new(options)).await
+    }
+
+    /// A second node on the same database, with the same clock.
+    pub async fn another_node(&self) -> Self {
+        Self::assemble(
+            Arc::clone(&self.store),
+            Arc::clone(&self.clock),
+            Arc::clone(&self.master),
+            Arc::clone(&self.folder),
+            Arc::clone(&self.options),
+        )
+        .await
+    }
+
+    async fn assemble(
+        store: Arc<dyn Store>,
+        clock: Arc<MovableClock>,
+        master: Arc<MasterKey>,
+        folder: Arc<TempDir>,
+        options: Arc<InProcessOptions>,
+    ) -> Self {
         let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy);
-        let master = MasterKey::generate(&*entropy).unwrap();
-        let sealer = Sealer::new(&master);
         let mail = Arc::new(MemoryTransport::new());
-        let keys = provision_keys(&*store, &*clock, &*entropy, &sealer, KeyAlgorithm::EdDsa, None).await.unwrap();
-        let keys = Arc::new(keys);
-        let settings = TokenSettings {
+        let root = RootSecret::provision(&*store, &Sealer::new(&master), &*entropy).await.unwrap();
+        let keys = SigningKeys::open(
+            Arc::clone(&store),
+            Arc::<MovableClock>::clone(&clock),
+            Arc::clone(&entropy),
+            Sealer::new(&master),
+            options.keys,
+            None,
+        )
+        .await
+        .unwrap();
+        let tokens = TokenSettings {
             issuer: "https://issuer.example".to_owned(),
             audience: "https://audience.example".to_owned(),
-            lifetime: TokenSettings::DEFAULT_LIFETIME,
+            lifetime: options.keys.lifetime,
         };
         let auth = Auth::from_parts(AuthParts {
             store: Arc::clone(&store),
             hasher: Arc::new(NoHashing),
             screen: Arc::new(CommonPasswords),
             issuer: Arc::new(JwtIssuer::new(
-                Arc::clone(&keys),
-                settings.clone(),
+                keys.ring(),
+                tokens.clone(),
                 Arc::<MovableClock>::clone(&clock),
                 Arc::clone(&entropy),
             )),
-            verifier: Arc::new(JwtVerifier::new(keys, settings)),
-            refresh_tokens: RefreshTokens::new(&master),
-            ended_sessions: Arc::new(MemoryEndedSessions::default()),
-            one_time_tokens: OneTimeTokens::new(&master),
+            verifier: Arc::new(JwtVerifier::new(keys.ring(), tokens.clone())),
+            refresh_tokens: RefreshTokens::new(&root),
+            revocations: Arc::new(MemoryRevocations::default()),
+            one_time_tokens: OneTimeTokens::new(&root),
             composer: Arc::new(templates()),
             transport: mail.clone(),
             settings: AuthSettings {
                 registration: RegistrationMode::Open,
                 passwords: PasswordPolicy::default(),
-                sessions: SessionPolicy::default(),
-                access_token_lifetime: TokenSettings::DEFAULT_LIFETIME,
+                sessions: options.sessions,
+                access_token_lifetime: tokens.lifetime,
                 public_url: "https://issuer.example".to_owned(),
+                staleness: NEVER_STALE,
             },
             clock: Arc::<MovableClock>::clone(&clock),
             entropy,
         });
-        Self { auth, store, clock, mail, _folder: folder }
+        // As a starting node does before it answers anybody.
+        auth.watch_revocations().await.unwrap();
+        Self { auth, store, clock, mail, keys: Arc::new(keys), tokens, options, master, folder }
     }
 }
 

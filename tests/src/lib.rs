@@ -22,14 +22,22 @@
 pub mod client;
 pub mod dev;
 pub mod in_process;
+pub mod issuer_proxy;
+pub mod pgbouncer;
 pub mod postgres;
+pub mod proxy;
 pub mod service;
 pub mod smtp;
+pub mod verbs;
 
 pub use client::{Answer, Client, Grant};
 pub use dev::Dev;
+pub use issuer_proxy::IssuerProxy;
+pub use pgbouncer::PgBouncer;
+pub use proxy::Cable;
 pub use service::{Database, Service};
 pub use smtp::SmtpSink;
+pub use verbs::{Credentials, Verdict};
 
 /// How many rounds a test that repeats itself does. `DOORWARD_ROUNDS` raises it for a long run.
 #[must_use]

@@ -20,6 +20,23 @@ pub fn url() -> &'static str {
     SERVER.get_or_init(|| std::env::var("DOORWARD_TEST_POSTGRES").unwrap_or_else(|_| start()))
 }
 
+/// Host and port of the run's server.
+pub fn address() -> &'static str {
+    let (_, rest) = user_and_rest();
+    rest.split(['/', '?']).next().unwrap_or(rest)
+}
+
+/// The user that the run's server knows, and its password, which may be empty.
+pub fn credentials() -> (&'static str, &'static str) {
+    let (user, _) = user_and_rest();
+    user.split_once(':').unwrap_or((user, ""))
+}
+
+fn user_and_rest() -> (&'static str, &'static str) {
+    let (_, rest) = url().split_once("://").expect("the URL of the tests' PostgreSQL has a scheme");
+    rest.rsplit_once('@').expect("the URL of the tests' PostgreSQL names a user")
+}
+
 /// A schema name that nobody else in this run has.
 pub fn fresh_schema() -> String {
     let n = SCHEMAS.fetch_add(1, Ordering::SeqCst);
@@ -82,7 +99,7 @@ fn start() -> String {
 }
 
 /// PostgreSQL refuses to run as root, so somebody else has to.
-fn unprivileged_user() -> Option<(String, u32, u32)> {
+pub(crate) fn unprivileged_user() -> Option<(String, u32, u32)> {
     if !rustix::process::geteuid().is_root() {
         return None;
     }
@@ -94,7 +111,7 @@ fn unprivileged_user() -> Option<(String, u32, u32)> {
     })
 }
 
-fn as_user(user: Option<&(String, u32, u32)>, program: &Path) -> Command {
+pub(crate) fn as_user(user: Option<&(String, u32, u32)>, program: &Path) -> Command {
     match user {
         None => Command::new(program),
         Some((_, uid, gid)) => {

@@ -106,6 +106,13 @@ impl Service {
             .unwrap()
     }
 
+    /// Runs another command that has to succeed; returns what it printed.
+    pub fn succeed(&self, arguments: &[&str]) -> String {
+        let output = self.command(arguments);
+        assert!(output.status.success(), "{arguments:?}: {output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    }
+
     /// Changes a setting for the next start.
     pub fn set(&mut self, name: &str, value: &str) {
         self.settings.push((name.to_owned(), value.to_owned()));
@@ -164,6 +171,18 @@ impl Service {
     pub fn spawn_again(&mut self) {
         let environment = environment(self.address, &self.database_url, &self.schema, &self.settings);
         self.child = spawn(&environment, self.folder.path(), &[]);
+    }
+
+    /// Waits for it to end by itself.
+    pub fn wait_until_ended(&mut self) -> ExitStatus {
+        let started = Instant::now();
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status;
+            }
+            assert!(started.elapsed() < Duration::from_secs(60), "the service goes on: {}", self.log());
+            std::thread::sleep(Duration::from_millis(5));
+        }
     }
 
     /// Everything that it has logged.

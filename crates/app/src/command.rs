@@ -1,9 +1,12 @@
 mod check_config;
+mod client_secret;
 mod dev;
+mod keys;
 mod logging;
 mod mail;
 mod migrate;
 mod serve;
+mod users;
 
 use std::io::Write as _;
 use std::path::PathBuf;
@@ -31,6 +34,12 @@ enum Act {
     Migrate(Configured),
     /// Looks into the mails that wait to be delivered
     Mail(mail::Mail),
+    /// Shows, disables and enables accounts, and gives them roles
+    Users(users::Users),
+    /// Shows, rotates and revokes the keys that sign access tokens
+    Keys(keys::Keys),
+    /// Makes a secret for a service that asks about tokens
+    ClientSecret,
 }
 
 #[derive(clap::Args)]
@@ -54,6 +63,9 @@ impl Command {
             Act::Serve(configured) => serve::run(configured.config.as_deref()),
             Act::CheckConfig(configured) => check_config::run(configured.config.as_deref()),
             Act::Mail(mail) => mail.run(),
+            Act::Users(users) => users.run(),
+            Act::Keys(keys) => keys.run(),
+            Act::ClientSecret => client_secret::run(),
             Act::Migrate(configured) => migrate::run(configured.config.as_deref()),
         };
         match result {

@@ -8,8 +8,8 @@ use doorward_auth::password::pool::OnWorkerStart;
 use doorward_auth::password::{Argon2Hasher, CommonPasswords};
 use doorward_auth::token::{JwtIssuer, JwtVerifier, SharedSecret, SigningKeys, TokenSettings};
 use doorward_auth::{
-    Auth, AuthParts, AuthSettings, Fault, MasterKey, MemoryRevocations, OneTimeTokens, RefreshTokens, RegistrationMode,
-    RootSecret, Sealer,
+    Administration, Auth, AuthParts, AuthSettings, Fault, MasterKey, MemoryRevocations, OneTimeTokens, RefreshTokens,
+    RegistrationMode, RootSecret, Sealer,
 };
 use doorward_domain::{Clock, Entropy, EventId, SessionPolicy, Store};
 use doorward_http::{AccessGuard, HttpConfig, InvalidOrigin};
@@ -114,11 +114,10 @@ impl Doorward {
         http.trusted_proxies = settings.trusted_proxies;
         http.limits = settings.limits;
         http.languages = mail.languages;
-        let token_settings = TokenSettings {
-            audience: tokens.audience.unwrap_or_else(|| http.issuer.clone()),
-            issuer: http.issuer.clone(),
-            lifetime: tokens.lifetime,
-        };
+        http.clients = settings.clients;
+        http.audience = tokens.audience.unwrap_or_else(|| http.issuer.clone());
+        let token_settings =
+            TokenSettings { audience: http.audience.clone(), issuer: http.issuer.clone(), lifetime: tokens.lifetime };
         let yield_first: OnWorkerStart = Arc::new(yield_to_requests);
         let hasher = Argon2Hasher::start(settings.argon2, settings.hashing, Arc::clone(&entropy), Some(&yield_first))
             .map_err(StartError::Threads)?;
@@ -289,6 +288,40 @@ impl Builder {
 /// [`StartError`] when the database cannot be opened or migrated.
 pub async fn migrate(settings: &DatabaseSettings) -> Result<(), StartError> {
     open_store(settings).await.map(|_| ())
+}
+
+/// What an operator does to accounts, for tools: on a database, and without what a running Doorward needs besides.
+///
+/// # Errors
+///
+/// [`StartError`] when the database cannot be opened.
+pub async fn administer(settings: &DatabaseSettings) -> Result<Administration, StartError> {
+    Ok(Administration::new(open_store(settings).await?, Arc::new(SystemClock), Arc::new(SystemEntropy)))
+}
+
+/// The keys that access tokens are signed with, for tools. Makes the first key as [`Doorward::start`] does.
+///
+/// # Errors
+///
+/// [`StartError`] when the database cannot be opened, or a key does not open with this master key.
+pub async fn signing_keys(settings: Settings) -> Result<SigningKeys, StartError> {
+    let store = open_store(&settings.database).await?;
+    let (sealer, policy) = (Sealer::new(&settings.master_key), settings.tokens.key_policy());
+    let secret = settings.tokens.shared_secret;
+    Ok(SigningKeys::open(store, Arc::new(SystemClock), Arc::new(SystemEntropy), sealer, policy, secret).await?)
+}
+
+/// Seals everything in the database that is kept sealed with another master key; says how many values that were. Nodes
+/// that run go on; they need the other master key when they start again.
+///
+/// # Errors
+///
+/// [`StartError`] when the database cannot be opened, or something in it does not open with the master key of the
+/// settings; nothing was changed then.
+pub async fn reseal(settings: &Settings, new: &MasterKey) -> Result<usize, StartError> {
+    let store = open_store(&settings.database).await?;
+    let (old, new) = (Sealer::new(&settings.master_key), Sealer::new(new));
+    Ok(doorward_auth::token::reseal(&*store, &SystemClock, &SystemEntropy, &old, &new).await?)
 }
 
 /// Refuses a database URL that no machine could open.

@@ -29,11 +29,11 @@ pub mod server;
 pub mod settings;
 mod system;
 
-pub use doorward::{Builder, Doorward, StartError, migrate, open_store};
+pub use doorward::{Builder, Doorward, StartError, administer, migrate, open_store, reseal, signing_keys};
 pub use doorward_auth::token::SharedSecret;
-pub use doorward_auth::{Auth, MasterKey, RegistrationMode};
+pub use doorward_auth::{Administration, Auth, MasterKey, RegistrationMode};
 pub use doorward_domain::{MailTransport, Message, SendError, SessionPolicy, UserId};
-pub use doorward_http::{AccessGuard, CurrentUser, OptionalUser, RequireRole, RoleName};
+pub use doorward_http::{AccessGuard, Clients, CurrentUser, OptionalUser, RequireRole, RoleName};
 pub use doorward_mail::{InvalidSender, MemoryTransport, Sender, SmtpOptions, SmtpSecurity};
 pub use key_file::{KeyFileError, master_key_from_file};
 pub use mail::{MailDelivery, MailError, MailSettings};

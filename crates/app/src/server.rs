@@ -12,6 +12,7 @@ use axum::extract::ConnectInfo;
 use axum::http::header::HOST;
 use axum::http::{Request, Version};
 use axum::response::{IntoResponse as _, Response};
+use doorward_http::Draining;
 use doorward_http::problem::{Kind, Problem};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -41,6 +42,7 @@ const HEADER_BYTES: usize = 32 * 1024;
 pub async fn serve(listener: TcpListener, router: Router, limits: ConnectionLimits, end: impl Future<Output = ()>) {
     let places = Arc::new(Semaphore::new(limits.max_connections.min(Semaphore::MAX_PERMITS)));
     let draining = GracefulShutdown::new();
+    let (begin_draining, ending) = Draining::channel();
     let mut end = std::pin::pin!(end);
     loop {
         let accepted = tokio::select! {
@@ -60,7 +62,8 @@ pub async fn serve(listener: TcpListener, router: Router, limits: ConnectionLimi
         // A client that takes nothing of its answer holds the connection as a slow sender would.
         stream.set_write_timeout(Some(limits.header_timeout));
         let router = router.clone();
-        let service = service_fn(move |request| answer(router.clone(), peer, request));
+        let ending = ending.clone();
+        let service = service_fn(move |request| answer(router.clone(), peer, ending.clone(), request));
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(limits.header_timeout)
@@ -76,6 +79,8 @@ pub async fn serve(listener: TcpListener, router: Router, limits: ConnectionLimi
         });
     }
     drop(listener);
+    // Whoever waits for news gets an answer now.
+    begin_draining.send(true).unwrap_or_default();
     if tokio::time::timeout(DRAIN, draining.shutdown()).await.is_err() {
         tracing::warn!("requests were still in flight when the time to drain was over");
     }
@@ -92,7 +97,12 @@ async fn accept(
     Ok((stream, peer, place))
 }
 
-async fn answer(router: Router, peer: SocketAddr, request: Request<Incoming>) -> Result<Response, Infallible> {
+async fn answer(
+    router: Router,
+    peer: SocketAddr,
+    ending: Draining,
+    request: Request<Incoming>,
+) -> Result<Response, Infallible> {
     // RFC 9112 section 3.2: one `Host`, or none in HTTP/1.0.
     let hosts = request.headers().get_all(HOST).iter().count();
     if hosts > 1 || (hosts == 0 && request.version() == Version::HTTP_11) {
@@ -100,5 +110,6 @@ async fn answer(router: Router, peer: SocketAddr, request: Request<Incoming>) ->
     }
     let mut request = request.map(Body::new);
     request.extensions_mut().insert(ConnectInfo(peer));
+    request.extensions_mut().insert(ending);
     router.oneshot(request).await
 }

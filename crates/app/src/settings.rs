@@ -12,7 +12,7 @@ use doorward_auth::password::pool::PoolSize;
 use doorward_auth::token::{KeyPolicy, SharedSecret, TokenSettings};
 use doorward_auth::{MasterKey, RegistrationMode};
 use doorward_domain::{KeyAlgorithm, PasswordPolicy, SessionPolicy};
-use doorward_http::{HttpLimits, OriginList, TrustedProxies};
+use doorward_http::{Clients, HttpLimits, OriginList, TrustedProxies};
 use doorward_persistence::SchemaName;
 use secrecy::SecretString;
 use tracing_subscriber::filter::Targets;
@@ -45,6 +45,8 @@ pub struct Settings {
     pub sessions: SessionPolicy,
     /// For how long access tokens are taken without word from the database of what has been revoked.
     pub staleness: Duration,
+    /// The services that may ask about tokens.
+    pub clients: Clients,
     /// Whose word on a client's address is taken.
     pub trusted_proxies: TrustedProxies,
     /// Whose scripts may read answers and use the session cookie, besides the service's own.
@@ -66,7 +68,7 @@ impl Settings {
     /// # Defaults
     ///
     /// Registration with a verified address; 10 connections, schema `doorward`, migrations applied at start;
-    /// EdDSA; everything else as documented on its type.
+    /// EdDSA, a new key every 90 days; stale after 30 seconds; no clients; everything else as documented on its type.
     #[must_use]
     pub fn new(public_url: Url, database_url: SecretString, master_key: MasterKey, mail: MailSettings) -> Self {
         Self {
@@ -85,6 +87,7 @@ impl Settings {
             tokens: TokenOptions::default(),
             sessions: SessionPolicy::default(),
             staleness: Self::STALENESS,
+            clients: Clients::default(),
             trusted_proxies: TrustedProxies::default(),
             cors_origins: OriginList::default(),
             cookie_origins: OriginList::default(),
@@ -137,8 +140,8 @@ impl Default for TokenOptions {
             issuer: None,
             audience: None,
             lifetime: TokenSettings::DEFAULT_LIFETIME,
-            shared_secret: None,
             rotate_after: KeyPolicy::ROTATE_AFTER,
+            shared_secret: None,
         }
     }
 }

@@ -101,7 +101,8 @@ impl AccessTokens {
         Ok(verified)
     }
 
-    fn is_stale(&self, now: Timestamp) -> bool {
+    /// Whether too long ago was heard what has been revoked.
+    pub(crate) fn is_stale(&self, now: Timestamp) -> bool {
         let Some(limit) = self.staleness else { return false };
         self.revocations.last_heard().is_none_or(|heard| heard.plus(limit) < now)
     }

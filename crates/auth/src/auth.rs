@@ -12,7 +12,7 @@ use crate::password::{PasswordHasher, PasswordScreen};
 use crate::seen_sessions::SeenSessions;
 use crate::token::{TokenIssuer, TokenVerifier};
 use crate::unit::retrying;
-use crate::{AccessTokens, Fault, Feed, OneTimeTokens, RefreshTokens, RegistrationMode, Revocations};
+use crate::{AccessTokens, Fault, OneTimeTokens, RefreshTokens, RegistrationMode, Revocations};
 
 /// Everything that users can do, on one set of ports. Cheap to clone.
 #[derive(Clone)]
@@ -117,12 +117,6 @@ impl Auth {
         // Without randomness nothing else works either, and the log still tells the requests apart by time.
         let id = self.fresh(EventId::new).map(|id| id.to_string());
         id.ok().and_then(|id| RequestId::parse(&id)).unwrap_or_else(RequestId::unknown)
-    }
-
-    /// What other services are told of revocations, so that they know as well.
-    #[must_use]
-    pub fn revocation_feed(&self, after: Option<&str>) -> Feed {
-        self.parts().revocations.feed(after)
     }
 
     /// Resolves when something may have been revoked elsewhere: a hint to look at once. A database that gives none

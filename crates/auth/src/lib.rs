@@ -10,6 +10,8 @@
 //! |---|---|
 //! | what happens when somebody registers, logs in, refreshes, logs out | `register.rs`, `login.rs`, `refresh.rs`, `logout.rs`, `logout_all.rs` |
 //! | what is done by mail | `verify_email.rs`, `reset_password.rs`, `change_email.rs`; `deliver_mail.rs` |
+//! | what an operator does to accounts | `administration.rs` |
+//! | what another service asks about a token | `introspect.rs`, `revocation_feed.rs` |
 //! | how an access token becomes a user | `authenticate.rs` |
 //! | how passwords are hashed, and why that does not stall the rest | [`password`] |
 //! | what an access token holds and what a verifier takes | [`token`] |
@@ -21,6 +23,7 @@
 //! threads, and its futures run on any executor.
 
 mod access_tokens;
+mod administration;
 mod auth;
 mod authenticate;
 mod change_email;
@@ -32,6 +35,7 @@ mod delete_account;
 mod deliver_mail;
 mod fault;
 mod grant;
+mod introspect;
 mod login;
 mod logout;
 mod logout_all;
@@ -48,6 +52,7 @@ mod refresh_token;
 mod register;
 mod replace_email;
 mod reset_password;
+mod revocation_feed;
 mod revocations;
 mod root_secret;
 mod seal;
@@ -62,6 +67,7 @@ mod verify_email;
 mod watch_revocations;
 
 pub use access_tokens::AccessTokens;
+pub use administration::{Administration, AdministrationError};
 pub use auth::{Auth, AuthParts, AuthSettings};
 pub use authenticate::{AuthenticationError, CurrentUser, Unauthenticated};
 pub use change_email::ChangeEmail;
@@ -72,6 +78,7 @@ pub use delete_account::DeleteAccount;
 pub use deliver_mail::{FailedMail, MailBatch, MailReport};
 pub use fault::Fault;
 pub use grant::SessionGrant;
+pub use introspect::Introspection;
 pub use login::{Login, LoginError};
 pub use logout::{Logout, LogoutError};
 pub use logout_all::LogoutAllError;

@@ -29,7 +29,7 @@ impl Auth {
     ///
     /// [`ProfileError::Unauthenticated`] when the account is gone or disabled.
     pub async fn me(&self, user: &CurrentUser) -> Result<User, ProfileError> {
-        let found = self.find_user(user).await?;
+        let found = self.find_self(user).await?;
         Ok(found.filter(|user| !user.disabled()).ok_or(Unauthenticated)?)
     }
 
@@ -59,7 +59,7 @@ impl Auth {
         Ok(renamed.ok_or(Unauthenticated)?)
     }
 
-    async fn find_user(&self, user: &CurrentUser) -> Result<Option<User>, Fault> {
+    async fn find_self(&self, user: &CurrentUser) -> Result<Option<User>, Fault> {
         Ok(self.store().read().await?.users().find(user.id()).await?)
     }
 }

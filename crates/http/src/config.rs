@@ -5,15 +5,19 @@ use doorward_domain::Locale;
 use thiserror::Error;
 use url::Url;
 
-use crate::TrustedProxies;
+use crate::{Clients, TrustedProxies};
 
 /// What the routes need to know of where they stand.
 #[derive(Clone, Debug)]
 pub struct HttpConfig {
     /// Where clients reach the service; also the issuer's base.
     pub public_url: Url,
-    /// The `iss` of access tokens, for the metadata.
+    /// The `iss` of access tokens, for the metadata and for introspection.
     pub issuer: String,
+    /// The `aud` of access tokens, for introspection.
+    pub audience: String,
+    /// The services that may ask about tokens.
+    pub clients: Clients,
     /// The origins whose pages may use the session cookie, that of `public_url` included.
     pub cookie_origins: OriginList,
     /// The origins whose scripts may read answers (CORS). To use the session cookie as well, an origin has to be
@@ -35,8 +39,11 @@ impl HttpConfig {
     /// [`InvalidOrigin`] when the URL has no origin, as `mailto:` has none.
     pub fn new(public_url: Url) -> Result<Self, InvalidOrigin> {
         let own = Origin::of(&public_url)?;
+        let issuer = public_url.as_str().trim_end_matches('/').to_owned();
         Ok(Self {
-            issuer: public_url.as_str().trim_end_matches('/').to_owned(),
+            audience: issuer.clone(),
+            issuer,
+            clients: Clients::default(),
             cookie_origins: OriginList(vec![own]),
             cors_origins: OriginList::default(),
             trusted_proxies: TrustedProxies::default(),

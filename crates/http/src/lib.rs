@@ -12,16 +12,26 @@
 //! | how a body is read | `body.rs` |
 //! | which address a client has behind a proxy | [`ClientAddress`] |
 //! | when a cookie is believed | `origin.rs` |
+//! | which services may ask about tokens, and how they show who they are | [`Clients`], `client_auth.rs` |
+//! | how another service takes the tokens | `verifier.rs`, with the feature `verifier` |
 
 #[cfg(feature = "server")]
 mod body;
 #[cfg(feature = "server")]
 mod client;
 #[cfg(feature = "server")]
+mod client_auth;
+#[cfg(feature = "server")]
+mod clients;
+#[cfg(feature = "server")]
 mod config;
 #[cfg(feature = "server")]
 mod cookie;
 mod current_user;
+#[cfg(feature = "server")]
+mod device;
+#[cfg(feature = "server")]
+mod draining;
 mod guard;
 #[cfg(feature = "server")]
 mod language;
@@ -29,6 +39,8 @@ mod language;
 mod middleware;
 #[cfg(feature = "server")]
 mod origin;
+#[cfg(feature = "server")]
+mod parameters;
 pub mod problem;
 #[cfg(feature = "server")]
 mod routes;
@@ -38,8 +50,14 @@ pub mod verifier;
 #[cfg(feature = "server")]
 pub use client::{ClientAddress, TrustedProxies};
 #[cfg(feature = "server")]
+pub use clients::{
+    ClientId, Clients, DuplicateClient, InvalidClientId, InvalidSecretDigest, SecretDigest, new_client_secret,
+};
+#[cfg(feature = "server")]
 pub use config::{HttpConfig, HttpLimits, InvalidOrigin, Origin, OriginList};
 pub use current_user::{CurrentUser, OptionalUser, RequireRole, RoleName};
+#[cfg(feature = "server")]
+pub use draining::Draining;
 pub use guard::{AccessGuard, Authenticate};
 #[cfg(feature = "server")]
 pub use routes::routes;

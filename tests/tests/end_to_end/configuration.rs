@@ -2,11 +2,12 @@
 
 use std::net::TcpStream;
 use std::process::{Command, Output};
+use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use doorward_tests::service::{FILE_MAIL, MASTER_KEY, binary};
-use doorward_tests::{Client, Database, Dev, PASSWORD, Service};
+use doorward_tests::{Cable, Client, Database, Dev, PASSWORD, Service, postgres};
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -21,6 +22,11 @@ fn run(arguments: &[&str], variables: &[(&str, &str)]) -> Output {
         .output()
         .unwrap()
 }
+
+/// The SHA-256 of `secret`.
+const DIGEST: &str = "2bb80d537b1da3e38bd30361aa855686bde0eacd7162fef6a25fe97bf527a25b";
+/// The SHA-256 of nothing.
+const EMPTY_DIGEST: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
 
 /// What has to be given.
 fn needed() -> Vec<(&'static str, &'static str)> {
@@ -111,6 +117,21 @@ fn what_is_missing_unknown_or_unsafe_stops_the_start_by_name() {
         ("SESSIONS__IDLE", "30", "sessions.idle"),
         ("SESSIONS__ABSOLUTE", "-1d", "sessions.absolute"),
         ("SESSIONS__REUSE_WINDOW", "1h", "sessions.reuse_window"),
+        ("SESSIONS__MOST_PER_USER", "0", "sessions.most_per_user"),
+        ("SESSIONS__MOST_PER_USER", "few", "sessions.most_per_user"),
+        ("SESSIONS__STALENESS", "0s", "sessions.staleness"),
+        ("SESSIONS__STALENESS", "2h", "sessions.staleness"),
+        ("TOKENS__ROTATE_AFTER", "23h", "tokens.rotate_after"),
+        ("TOKENS__ROTATE_AFTER", "11y", "tokens.rotate_after"),
+        ("TOKENS__ROTATE_AFTER", "never", "tokens.rotate_after"),
+        ("CLIENTS", "notes", "clients[0].secret_sha256"),
+        ("CLIENTS", "notes:abc", "clients[0].secret_sha256"),
+        ("CLIENTS", &format!("notes:{DIGEST}0"), "clients[0].secret_sha256"),
+        ("CLIENTS", &format!("notes:{EMPTY_DIGEST}"), "clients[0].secret_sha256"),
+        ("CLIENTS", &format!(":{DIGEST}"), "clients[0].id"),
+        ("CLIENTS", &format!("my notes:{DIGEST}"), "clients[0].id"),
+        ("CLIENTS", &format!("{long}{long}:{DIGEST}"), "clients[0].id"),
+        ("CLIENTS", &format!("notes:{DIGEST},notes:{DIGEST}"), "clients[1].id"),
         ("SECRETS__MASTER_KEY", "changeme", "secrets.master_key"),
         ("SECRETS__MASTER_KEY", "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=", "secrets.master_key"),
         ("SECRETS__MASTER_KEY_FILE", "/nonexistent", "secrets.master_key"),
@@ -246,6 +267,7 @@ fn no_complaint_repeats_a_secret() {
         format!("[secrets]\nmaster_key = [\"{secret}\"]\n"),
         format!("[secrets]\nmaster_key = \"{secret}\"\n"),
         format!("[tokens]\nsecret = \"{secret}\"\nalgorithm = \"HS256\"\n"),
+        format!("clients = [\"{secret}\"]\n"),
     ] {
         std::fs::write(&file, &text).unwrap();
         let output = run(&["check-config", "--config", file.to_str().unwrap()], &[]);
@@ -253,7 +275,7 @@ fn no_complaint_repeats_a_secret() {
         assert_eq!(output.status.code(), Some(2), "{text}: {complaint}");
         assert!(!complaint.contains(secret), "{text}: {complaint}");
     }
-    for name in ["SECRETS__MASTER_KEY_FILE", "DATABASE__URL_FILE", "TOKENS__SECRET_FILE"] {
+    for name in ["SECRETS__MASTER_KEY_FILE", "DATABASE__URL_FILE", "TOKENS__SECRET_FILE", "CLIENTS"] {
         let output = check(&[(name, secret)]);
         let complaint = String::from_utf8(output.stderr).unwrap();
         assert_eq!(output.status.code(), Some(2), "{name}: {complaint}");
@@ -424,6 +446,157 @@ async fn session_options_bound_sessions() {
         client.refresh(&first.refresh_token).await.refused(401, "invalid_refresh_token");
     })
     .await;
+}
+
+#[tokio::test]
+async fn the_oldest_session_gives_way_when_a_user_has_too_many() {
+    with(&[("SESSIONS__MOST_PER_USER", "2")], async |_, client| {
+        let first = client.register("ada@example.com").await.grant();
+        let second = client.log_in("ada@example.com").await.grant();
+        client.me(&first.access_token).await.answered(200);
+        let third = client.log_in("ada@example.com").await.grant();
+        client.me(&first.access_token).await.refused(401, "unauthenticated");
+        client.refresh(&first.refresh_token).await.refused(401, "invalid_refresh_token");
+        for grant in [&second, &third] {
+            client.me(&grant.access_token).await.answered(200);
+        }
+    })
+    .await;
+    with(&[], async |_, client| {
+        let first = client.register("ada@example.com").await.grant();
+        for _ in 0..3 {
+            client.log_in("ada@example.com").await.grant();
+        }
+        client.me(&first.access_token).await.answered(200);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn access_tokens_are_taken_for_so_long_without_hearing_from_the_database() {
+    for (staleness, expected) in [("1s", 503), ("1h", 200)] {
+        let cable = Cable::to_postgres();
+        let schema = postgres::fresh_schema();
+        let clients = format!("notes:{DIGEST}");
+        let settings =
+            [("DATABASE__SCHEMA", schema.as_str()), ("SESSIONS__STALENESS", staleness), ("CLIENTS", &clients)];
+        let service = Service::start_on(cable.url(), &settings);
+        let client = Client::new(&service.url());
+        let grant = client.register("ada@example.com").await.grant();
+        let ask = async || introspect(&client, "notes:secret", &grant.access_token).await;
+        ask().await.answered(200);
+        cable.cut();
+        tokio::time::sleep(Duration::from_secs(3)).await;
+        // This is an endpoint that asks no database of its own.
+        ask().await.answered(expected);
+    }
+}
+
+#[tokio::test]
+async fn keys_give_way_when_they_are_as_old_as_said() {
+    for (rotate_after, expected) in [(Some("1d"), &["signing", "published"][..]), (None, &["signing"][..])] {
+        let mut service = Service::start(Database::Sqlite, &[]);
+        service.terminate();
+        let pool = sqlx::SqlitePool::connect(&service.database_url).await.unwrap();
+        let days = 2 * 24 * 60 * 60 * 1_000_000_i64;
+        sqlx::query("UPDATE signing_keys SET created_at = created_at - $1, signs_from = signs_from - $1")
+            .bind(days)
+            .execute(&pool)
+            .await
+            .unwrap();
+        if let Some(rotate_after) = rotate_after {
+            service.set("TOKENS__ROTATE_AFTER", rotate_after);
+        }
+        service.start_again();
+        let states = || {
+            let output = service.command(&["keys", "list", "--json"]);
+            assert!(output.status.success(), "{output:?}");
+            let keys: Vec<Value> = serde_json::from_slice(&output.stdout).unwrap();
+            keys.iter().map(|key| key["state"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+        };
+        let started = Instant::now();
+        while states().len() < expected.len() && started.elapsed() < Duration::from_secs(60) {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        assert_eq!(states(), expected, "{rotate_after:?}");
+    }
+}
+
+#[test]
+fn a_shared_secret_is_not_rotated() {
+    let secret = ("TOKENS__SECRET", "Zm9vYmFyYmF6cXV4MDEyMzQ1Njc4OWFiY2RlZg");
+    let hs256 = ("TOKENS__ALGORITHM", "HS256");
+    assert!(check(&[secret, hs256]).status.success());
+    let refused = check(&[secret, hs256, ("TOKENS__ROTATE_AFTER", "30d")]);
+    assert_eq!(refused.status.code(), Some(2));
+    assert!(String::from_utf8(refused.stderr).unwrap().contains("tokens.rotate_after"));
+}
+
+/// Asks about a token as the client whose id and secret these are.
+async fn introspect(client: &Client, credentials: &str, token: &str) -> doorward_tests::Answer {
+    let basic = format!("Basic {}", base64::engine::general_purpose::STANDARD.encode(credentials));
+    let form = "application/x-www-form-urlencoded";
+    client.post_raw("/api/auth/introspect", &[("authorization", &basic)], form, format!("token={token}")).await
+}
+
+#[tokio::test]
+async fn clients_are_those_that_may_ask_about_tokens() {
+    let metadata = async |client: &Client| client.get("/.well-known/oauth-authorization-server").await.json();
+    with(&[], async |_, client| {
+        let token = client.register("ada@example.com").await.grant().access_token;
+        introspect(&client, "notes:secret", &token).await.answered(401);
+        assert!(metadata(&client).await.get("introspection_endpoint").is_none());
+    })
+    .await;
+
+    let made = run(&["client-secret"], &[]);
+    assert!(made.status.success(), "{made:?}");
+    let made = String::from_utf8(made.stdout).unwrap();
+    let word = |name: &str| made.lines().find_map(|line| line.strip_prefix(name)).unwrap().trim().to_owned();
+    let (secret, digest) = (word("secret "), word("secret_sha256 "));
+    assert!(secret.starts_with("dwc_"), "{secret}");
+    let clients = format!("notes:{DIGEST}, billing.v2:{digest}");
+    with(&[("CLIENTS", &clients)], async |service, client| {
+        let token = client.register("ada@example.com").await.grant().access_token;
+        for credentials in ["notes:secret", &format!("billing.v2:{secret}")] {
+            let answer = introspect(&client, credentials, &token).await;
+            assert_eq!(answer.answered(200).json()["active"], true, "{credentials}");
+        }
+        for credentials in ["notes:", "notes:secre", &format!("notes:{secret}"), "billing.v2:secret", "other:secret"] {
+            let answer = introspect(&client, credentials, &token).await;
+            assert_eq!(answer.answered(401).json(), json!({ "error": "invalid_client" }), "{credentials}");
+            assert!(answer.header("www-authenticate").unwrap().starts_with("Basic"), "{answer:?}");
+        }
+        let metadata = metadata(&client).await;
+        let base = format!("http://localhost:{}", service.address.port());
+        assert_eq!(metadata["introspection_endpoint"], format!("{base}/api/auth/introspect"));
+        assert_eq!(metadata["revocation_endpoint"], format!("{base}/api/auth/revoke"));
+        for endpoint in ["introspection", "revocation"] {
+            let methods = &metadata[format!("{endpoint}_endpoint_auth_methods_supported")];
+            assert_eq!(*methods, json!(["client_secret_basic", "client_secret_post"]));
+        }
+    })
+    .await;
+}
+
+#[test]
+fn clients_in_a_file_are_tables() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("doorward.toml");
+    let arguments = ["check-config", "--config", file.to_str().unwrap()];
+    let client = |id: &str| format!("[[clients]]\nid = \"{id}\"\nsecret_sha256 = \"{DIGEST}\"\n");
+    let complaint = |text: String| {
+        std::fs::write(&file, text).unwrap();
+        let output = run(&arguments, &needed());
+        assert_eq!(output.status.code(), Some(2), "{output:?}");
+        String::from_utf8(output.stderr).unwrap()
+    };
+    assert!(complaint(format!("{}{}", client("notes"), client("notes"))).contains("clients[1].id"));
+    assert!(complaint("[[clients]]\nid = \"notes\"\n".to_owned()).contains("clients[0].secret_sha256"));
+    assert!(complaint(format!("{}secret = \"x\"\n", client("notes"))).contains("secret"));
+    assert!(complaint("clients = 7\n".to_owned()).contains("clients"));
+    std::fs::write(&file, format!("{}{}", client("notes"), client("billing"))).unwrap();
+    assert!(run(&arguments, &needed()).status.success());
 }
 
 #[tokio::test]

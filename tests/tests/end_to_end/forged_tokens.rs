@@ -10,10 +10,10 @@ use doorward_tests::{Client, Database, Service};
 use jsonwebtoken::{Algorithm, EncodingKey};
 use serde_json::{Value, json};
 
-const SECRET: &str = "Zm9vYmFyYmF6cXV4MDEyMzQ1Njc4OWFiY2RlZg";
+pub(crate) const SECRET: &str = "Zm9vYmFyYmF6cXV4MDEyMzQ1Njc4OWFiY2RlZg";
 
 /// Reading a key installs the cryptography that the forger uses in this process.
-fn install_cryptography() {
+pub(crate) fn install_cryptography() {
     let secret = doorward::SharedSecret::parse(&SECRET.to_owned().into()).unwrap();
     doorward_auth::token::SigningKey::from_shared_secret(&secret).unwrap();
 }
@@ -22,11 +22,11 @@ fn encode(value: &Value) -> String {
     URL_SAFE_NO_PAD.encode(value.to_string())
 }
 
-fn decode(part: &str) -> Value {
+pub(crate) fn decode(part: &str) -> Value {
     serde_json::from_slice(&URL_SAFE_NO_PAD.decode(part).unwrap()).unwrap()
 }
 
-fn signed(header: &Value, claims: &Value, secret: &[u8]) -> String {
+pub(crate) fn signed(header: &Value, claims: &Value, secret: &[u8]) -> String {
     let message = format!("{}.{}", encode(header), encode(claims));
     let key = EncodingKey::from_secret(secret);
     let signature = jsonwebtoken::crypto::sign(message.as_bytes(), &key, Algorithm::HS256).unwrap();
@@ -34,7 +34,7 @@ fn signed(header: &Value, claims: &Value, secret: &[u8]) -> String {
 }
 
 /// `value` with one of its fields set, or taken away.
-fn with(value: &Value, field: &str, other: Option<Value>) -> Value {
+pub(crate) fn with(value: &Value, field: &str, other: Option<Value>) -> Value {
     let mut changed = value.clone();
     match other {
         Some(other) => changed[field] = other,

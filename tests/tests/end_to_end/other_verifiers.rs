@@ -21,17 +21,35 @@ fn verify(mut verifier: Command, service: &Service, token: &str) -> (bool, Strin
     (output.status.success(), said)
 }
 
-fn pyjwt() -> Command {
+/// One of the scripts in `verifiers` that use `PyJWT`.
+pub(crate) fn python(script: &str) -> Command {
     let mut command = Command::new(folder().join("python/bin/python"));
-    command.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/verifiers/verify.py"));
+    command.arg(format!("{}/verifiers/{script}", env!("CARGO_MANIFEST_DIR")));
     command
 }
 
-fn jose() -> Command {
+/// One of those that use `jose`.
+pub(crate) fn node(script: &str) -> Command {
     let mut command = Command::new("node");
-    command.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/verifiers/verify.mjs"));
+    command.arg(format!("{}/verifiers/{script}", env!("CARGO_MANIFEST_DIR")));
     command.env("VERIFIERS", folder().join("node/node_modules"));
     command
+}
+
+fn pyjwt() -> Command {
+    python("verify.py")
+}
+
+fn jose() -> Command {
+    node("verify.mjs")
+}
+
+/// Asserts that every verifier takes this token with the keys that the service publishes.
+pub(crate) fn verifies_elsewhere(service: &Service, token: &str) {
+    for (name, verifier) in [("PyJWT", pyjwt as fn() -> Command), ("jose", jose)] {
+        let (accepted, said) = verify(verifier(), service, token);
+        assert!(accepted, "{name}: {said}");
+    }
 }
 
 #[tokio::test]

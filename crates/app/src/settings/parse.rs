@@ -14,7 +14,7 @@ use doorward_auth::password::pool::PoolSize;
 use doorward_auth::token::SharedSecret;
 use doorward_auth::{MasterKey, RegistrationMode};
 use doorward_domain::{KeyAlgorithm, PasswordPolicy, SessionPolicy};
-use doorward_http::{HttpLimits, Origin, OriginList, TrustedProxies};
+use doorward_http::{ClientId, Clients, HttpLimits, Origin, OriginList, SecretDigest, TrustedProxies};
 use doorward_persistence::OpenError;
 use secrecy::{ExposeSecret, SecretString};
 use thiserror::Error;
@@ -22,7 +22,7 @@ use tracing_subscriber::filter::{LevelFilter, Targets};
 use url::{Host, Url};
 
 use super::mail;
-use super::raw::{List, Raw};
+use super::raw::{Client, List, Raw};
 use super::{ConnectionLimits, LogFormat, LogSettings, ServerSettings, Settings};
 use crate::StartError;
 
@@ -197,6 +197,11 @@ fn finish(
     tokens.issuer = check.or("tokens.issuer", raw.tokens.issuer, |text| non_empty(text).map(Some), None);
     tokens.audience = check.or("tokens.audience", raw.tokens.audience, |text| non_empty(text).map(Some), None);
     tokens.lifetime = check.or("tokens.access_ttl", raw.tokens.access_ttl, parse_token_lifetime, tokens.lifetime);
+    if tokens.algorithm == KeyAlgorithm::Hs256 && raw.tokens.rotate_after.is_some() {
+        check.note("tokens.rotate_after", "is not for `tokens.algorithm` HS256, whose secret is yours to change");
+    }
+    tokens.rotate_after =
+        check.or("tokens.rotate_after", raw.tokens.rotate_after, parse_rotate_after, tokens.rotate_after);
     let secret = check.secret("tokens.secret", raw.tokens.secret, raw.tokens.secret_file.as_deref());
     tokens.shared_secret = check.or("tokens.secret", secret, |text| SharedSecret::parse(&text).map(Some), None);
     match (tokens.algorithm, &tokens.shared_secret) {
@@ -205,11 +210,15 @@ fn finish(
         (_, Some(_)) => check.note("tokens.secret", "is for `tokens.algorithm` HS256 alone"),
     }
 
-    let SessionPolicy { idle, absolute, reuse_window } = settings.sessions;
+    let SessionPolicy { idle, absolute, reuse_window, most_per_user } = settings.sessions;
     settings.sessions.idle = check.or("sessions.idle", raw.sessions.idle, parse_duration, idle);
     settings.sessions.absolute = check.or("sessions.absolute", raw.sessions.absolute, parse_duration, absolute);
     settings.sessions.reuse_window =
         check.or("sessions.reuse_window", raw.sessions.reuse_window, parse_reuse_window, reuse_window);
+    settings.sessions.most_per_user =
+        check.or("sessions.most_per_user", raw.sessions.most_per_user, at_least_one, most_per_user);
+    settings.staleness = check.or("sessions.staleness", raw.sessions.staleness, parse_staleness, settings.staleness);
+    settings.clients = check.clients(raw.clients.unwrap_or_default().0);
 
     let HttpLimits { body_timeout, request_timeout } = settings.limits;
     settings.limits.body_timeout =
@@ -301,6 +310,23 @@ impl Check {
                 }
             },
         }
+    }
+
+    /// The clients, each named by its place: what stands where an id belongs may be a secret.
+    fn clients(&mut self, raw: Vec<Client>) -> Clients {
+        let mut clients = Clients::default();
+        for (place, client) in raw.into_iter().enumerate() {
+            let (id_option, digest_option) =
+                (format!("clients[{place}].id"), format!("clients[{place}].secret_sha256"));
+            let id = self.required(&id_option, client.id, |text| text.parse::<ClientId>());
+            let digest = self.required(&digest_option, client.secret_sha256, |text| text.parse::<SecretDigest>());
+            if let (Some(id), Some(digest)) = (id, digest)
+                && let Err(refused) = clients.add(id, digest)
+            {
+                self.note(&id_option, refused);
+            }
+        }
+        clients
     }
 
     fn argon2(&mut self, raw: &super::raw::Argon2, default: Argon2Params) -> Argon2Params {
@@ -411,6 +437,25 @@ fn parse_reuse_window(text: String) -> Result<Duration, &'static str> {
     match humantime::parse_duration(&text) {
         Ok(duration) if duration <= LONGEST => Ok(duration),
         _ => Err("must be a duration of at most 5m, such as 10s"),
+    }
+}
+
+fn parse_staleness(text: String) -> Result<Duration, &'static str> {
+    const SHORTEST: Duration = Duration::from_secs(1);
+    const LONGEST: Duration = Duration::from_hours(1);
+    match humantime::parse_duration(&text) {
+        Ok(duration) if (SHORTEST..=LONGEST).contains(&duration) => Ok(duration),
+        _ => Err("must be a duration of 1s to 1h, such as 30s"),
+    }
+}
+
+fn parse_rotate_after(text: String) -> Result<Duration, &'static str> {
+    const SHORTEST: Duration = Duration::from_hours(24);
+    /// Ten years, leap days and all.
+    const LONGEST: Duration = Duration::from_hours(24 * 3_653);
+    match humantime::parse_duration(&text) {
+        Ok(duration) if (SHORTEST..=LONGEST).contains(&duration) => Ok(duration),
+        _ => Err("must be a duration of 1d to 10y, such as 90d"),
     }
 }
 

@@ -19,6 +19,7 @@ pub(super) struct Raw {
     pub(super) hashing: Hashing,
     pub(super) tokens: Tokens,
     pub(super) sessions: Sessions,
+    pub(super) clients: Option<Clients>,
     pub(super) secrets: Secrets,
     pub(super) limits: Limits,
     pub(super) cors: Cors,
@@ -71,6 +72,7 @@ pub(super) struct Tokens {
     pub(super) issuer: Option<String>,
     pub(super) audience: Option<String>,
     pub(super) access_ttl: Option<String>,
+    pub(super) rotate_after: Option<String>,
     pub(super) secret: Option<SecretString>,
     pub(super) secret_file: Option<PathBuf>,
 }
@@ -81,6 +83,8 @@ pub(super) struct Sessions {
     pub(super) idle: Option<String>,
     pub(super) absolute: Option<String>,
     pub(super) reuse_window: Option<String>,
+    pub(super) most_per_user: Option<u32>,
+    pub(super) staleness: Option<String>,
 }
 
 #[derive(Default, Deserialize)]
@@ -133,6 +137,54 @@ pub(super) struct Smtp {
     pub(super) password: Option<SecretString>,
     pub(super) password_file: Option<PathBuf>,
     pub(super) ca_file: Option<PathBuf>,
+}
+
+/// Several clients: an array of tables in a file, `id:digest` separated by commas in the environment.
+#[derive(Default)]
+pub(super) struct Clients(pub(super) Vec<Client>);
+
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Client {
+    pub(super) id: Option<String>,
+    pub(super) secret_sha256: Option<String>,
+}
+
+impl<'de> Deserialize<'de> for Clients {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct ClientsVisitor;
+
+        impl<'de> Visitor<'de> for ClientsVisitor {
+            type Value = Clients;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(
+                    "an array of tables with `id` and `secret_sha256`, or `id:secret_sha256` separated by commas",
+                )
+            }
+
+            fn visit_str<E>(self, text: &str) -> Result<Clients, E> {
+                let client = |text: &str| {
+                    let (id, digest) = text.split_once(':').map_or((text, None), |(id, digest)| (id, Some(digest)));
+                    Client {
+                        id: Some(id.trim().to_owned()),
+                        secret_sha256: digest.map(|digest| digest.trim().to_owned()),
+                    }
+                };
+                Ok(Clients(text.split(',').map(str::trim).filter(|t| !t.is_empty()).map(client).collect()))
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Clients, A::Error> {
+                let mut clients = Vec::new();
+                while let Some(client) = seq.next_element()? {
+                    clients.push(client);
+                }
+                Ok(Clients(clients))
+            }
+        }
+
+        deserializer.deserialize_any(ClientsVisitor)
+    }
 }
 
 /// Several texts: an array in a file, separated by commas in the environment.

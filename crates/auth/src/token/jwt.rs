@@ -19,8 +19,9 @@ use super::{
 
 /// RFC 9068 section 2.1: keeps an access token from being taken for an ID token, and the other way round.
 const TYPE: &str = "at+jwt";
-/// RFC 9068 section 2.2 asks for a client; sessions that were opened at the service itself have this one.
-const CLIENT_ID: &str = "doorward";
+/// The `client_id` of every access token. RFC 9068 section 2.2 asks for one; sessions that were opened at the service
+/// itself have this one.
+pub const CLIENT_ID: &str = "doorward";
 /// Far above any token issued here; keeps a megabyte from being decoded.
 const LONGEST_TOKEN: usize = 8 * 1024;
 

@@ -23,7 +23,7 @@ use uuid::Uuid;
 use crate::SealError;
 
 pub use jwks::InvalidJwks;
-pub use jwt::{JwtIssuer, JwtVerifier, key_id_of};
+pub use jwt::{CLIENT_ID, JwtIssuer, JwtVerifier, key_id_of};
 pub use key_ring::KeyRing;
 pub use keys::{InvalidSharedSecret, KeySet, ScheduledKey, SharedSecret, SigningKey};
 pub use maintenance::Maintained;

@@ -1,10 +1,13 @@
 //! The endpoints. Each file holds those of one subject, their bodies and their answers.
 
 mod account;
+mod feed;
 mod mailed;
 mod pages;
 mod service;
 mod session;
+mod sessions;
+mod tokens;
 
 use std::sync::Arc;
 
@@ -12,7 +15,7 @@ use axum::Router;
 use axum::extract::FromRef;
 use axum::http::Method;
 use axum::http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderName, RETRY_AFTER};
-use axum::routing::{get, post};
+use axum::routing::{delete, get, post};
 use doorward_auth::Auth;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::cors::{AllowOrigin, CorsLayer};
@@ -62,6 +65,11 @@ pub fn routes(auth: Auth, config: HttpConfig) -> Router {
         .route("/api/auth/refresh", post(session::refresh))
         .route("/api/auth/logout", post(session::logout))
         .route("/api/auth/logout-all", post(session::logout_all))
+        .route("/api/auth/sessions", get(sessions::list))
+        .route("/api/auth/sessions/{id}", delete(sessions::end))
+        .route("/api/auth/introspect", post(tokens::introspect))
+        .route("/api/auth/revoke", post(tokens::revoke))
+        .route("/api/auth/revocations", get(feed::revocations))
         .route("/api/auth/me", get(account::me).patch(account::change_me).delete(account::delete_me))
         .route("/api/auth/change-password", post(account::change_password))
         .route("/api/auth/change-email", post(account::change_email))

@@ -19,15 +19,24 @@ pub(super) async fn jwks(State(auth): State<Auth>) -> Response {
 }
 
 /// RFC 8414 section 2. There is no authorization and no token endpoint, so no response type and no grant type;
-/// the lists are there because the RFC asks for them.
+/// the lists are there because the RFC asks for them. The endpoints for clients are named where there are any.
 pub(super) async fn metadata(State(config): State<Arc<HttpConfig>>) -> Response {
     let base = config.public_url.as_str().trim_end_matches('/');
-    let metadata = serde_json::json!({
+    let mut metadata = serde_json::json!({
         "issuer": config.issuer,
         "jwks_uri": format!("{base}/.well-known/jwks.json"),
         "response_types_supported": [],
         "grant_types_supported": [],
     });
+    if !config.clients.is_empty()
+        && let Some(metadata) = metadata.as_object_mut()
+    {
+        for (endpoint, path) in [("introspection", "introspect"), ("revocation", "revoke")] {
+            let methods = serde_json::json!(["client_secret_basic", "client_secret_post"]);
+            metadata.insert(format!("{endpoint}_endpoint"), format!("{base}/api/auth/{path}").into());
+            metadata.insert(format!("{endpoint}_endpoint_auth_methods_supported"), methods);
+        }
+    }
     ([(CACHE_CONTROL, CACHEABLE)], Json(metadata)).into_response()
 }
 
