@@ -10,8 +10,8 @@ use doorward::SystemEntropy;
 use doorward_auth::password::{CommonPasswords, HashingError, PasswordHasher, Verification};
 use doorward_auth::token::{JwtIssuer, JwtVerifier, KeyPolicy, SigningKeys, TokenSettings};
 use doorward_auth::{
-    Auth, AuthParts, AuthSettings, MasterKey, MemoryRevocations, OneTimeTokens, RefreshTokens, RegistrationMode,
-    RootSecret, Sealer,
+    AccessTokens, Auth, AuthParts, AuthSettings, MasterKey, MemoryRevocations, OneTimeTokens, RefreshTokens,
+    RegistrationMode, RootSecret, Sealer,
 };
 use doorward_domain::{
     Clock, Entropy, KeyAlgorithm, Password, PasswordHashString, PasswordPolicy, SessionPolicy, Store, Timestamp,
@@ -184,6 +184,7 @@ impl InProcess {
                 access_token_lifetime: tokens.lifetime,
                 public_url: "https://issuer.example".to_owned(),
                 staleness: NEVER_STALE,
+                remembered_tokens: AccessTokens::REMEMBERED,
             },
             clock: Arc::<MovableClock>::clone(&clock),
             entropy,

@@ -120,7 +120,7 @@ impl Line {
         to.shutdown(Shutdown::Both).unwrap_or_default();
     }
 
-    /// Any time up to `longest`, from a series that is the same in every run (SplitMix64).
+    /// Any time up to `longest`, from a series that is the same in every run (`SplitMix64`).
     fn delay(&self, longest: Duration) -> Duration {
         const STEP: u64 = 0x9e37_79b9_7f4a_7c15;
         let micros = u64::try_from(longest.as_micros()).unwrap();

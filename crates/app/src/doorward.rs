@@ -143,6 +143,7 @@ impl Doorward {
                 sessions: settings.sessions,
                 access_token_lifetime: tokens.lifetime,
                 staleness: settings.staleness,
+                remembered_tokens: settings.remembered_tokens,
                 public_url: http.public_url.as_str().trim_end_matches('/').to_owned(),
             },
             clock,
@@ -153,7 +154,13 @@ impl Doorward {
         Ok(Self { auth, http, keys: Arc::new(keys) })
     }
 
-    /// The use cases, for the state of handlers that take a [`CurrentUser`](crate::CurrentUser).
+    /// What handlers ask that take a [`CurrentUser`](crate::CurrentUser), for their state.
+    #[must_use]
+    pub fn guard(&self) -> AccessGuard {
+        self.auth().into()
+    }
+
+    /// The use cases.
     #[must_use]
     pub fn auth(&self) -> Auth {
         self.auth.clone()
@@ -194,7 +201,7 @@ impl Doorward {
 
 impl FromRef<Doorward> for AccessGuard {
     fn from_ref(doorward: &Doorward) -> Self {
-        doorward.auth().into()
+        doorward.guard()
     }
 }
 

@@ -1,7 +1,7 @@
 //! Doorward as a library: an authentication foundation inside your own service.
 //!
-//! [`Doorward`] wires the parts together. It gives routes for your router, an [`Auth`] for your state, so that
-//! [`CurrentUser`] works in your handlers, and a future that does the background work. There is no global
+//! [`Doorward`] wires the parts together. It gives routes for your router, an [`AccessGuard`] for your state, so
+//! that [`CurrentUser`] works in your handlers, and a future that does the background work. There is no global
 //! state: two Doorwards with different databases and keys live in one process.
 //!
 //! ```no_run

@@ -10,7 +10,7 @@ use std::time::Duration;
 use doorward_auth::password::Argon2Params;
 use doorward_auth::password::pool::PoolSize;
 use doorward_auth::token::{KeyPolicy, SharedSecret, TokenSettings};
-use doorward_auth::{MasterKey, RegistrationMode};
+use doorward_auth::{AccessTokens, MasterKey, RegistrationMode};
 use doorward_domain::{KeyAlgorithm, PasswordPolicy, SessionPolicy};
 use doorward_http::{Clients, HttpLimits, OriginList, TrustedProxies};
 use doorward_persistence::SchemaName;
@@ -45,6 +45,8 @@ pub struct Settings {
     pub sessions: SessionPolicy,
     /// For how long access tokens are taken without word from the database of what has been revoked.
     pub staleness: Duration,
+    /// How many verified access tokens are remembered, not to be verified again.
+    pub remembered_tokens: usize,
     /// The services that may ask about tokens.
     pub clients: Clients,
     /// Whose word on a client's address is taken.
@@ -87,6 +89,7 @@ impl Settings {
             tokens: TokenOptions::default(),
             sessions: SessionPolicy::default(),
             staleness: Self::STALENESS,
+            remembered_tokens: AccessTokens::REMEMBERED,
             clients: Clients::default(),
             trusted_proxies: TrustedProxies::default(),
             cors_origins: OriginList::default(),
@@ -102,7 +105,8 @@ impl Settings {
 pub struct DatabaseSettings {
     /// `sqlite:` and a path, or `postgres:` and so on. May hold a password.
     pub url: SecretString,
-    /// How many connections a node uses at most; with SQLite, how many read at once.
+    /// How many connections a node uses at most, besides one that listens for revocations; with SQLite, how many read
+    /// at once.
     pub max_connections: u32,
     /// Where the tables live; PostgreSQL alone.
     pub schema: SchemaName,

@@ -11,8 +11,6 @@ use sha2::{Digest, Sha256};
 use crate::token::{AccessClaims, CLOCK_SKEW, TokenVerifier};
 use crate::{AuthenticationError, CurrentUser, Revocations, Standing, Unauthenticated};
 
-/// How many verified tokens are remembered. Each takes about half a kilobyte.
-const REMEMBERED: usize = 8 * 1024;
 /// How often at most the use of a token is worth noting.
 const NOTED_EVERY: Duration = Duration::from_mins(1);
 
@@ -45,18 +43,23 @@ impl Verified {
 }
 
 impl AccessTokens {
+    /// How many verified tokens to remember where nothing speaks against it. Each takes about half a kilobyte.
+    pub const REMEMBERED: usize = 8 * 1024;
+
     /// Checks tokens with this verifier and these revocations.
     ///
     /// `staleness` is for how long the revocations may have heard nothing before no token is taken any more; `None`
-    /// where nobody tells them anything.
+    /// where nobody tells them anything. `remembered` is how many verified tokens are remembered; with 0 each is
+    /// verified each time.
     #[must_use]
     pub fn new(
         verifier: Arc<dyn TokenVerifier>,
         revocations: Arc<dyn Revocations>,
         clock: Arc<dyn Clock>,
         staleness: Option<Duration>,
+        remembered: usize,
     ) -> Self {
-        Self { verifier, revocations, clock, staleness, verified: Cache::new(REMEMBERED) }
+        Self { verifier, revocations, clock, staleness, verified: Cache::new(remembered) }
     }
 
     /// The user that an access token names.
@@ -134,6 +137,10 @@ mod tests {
 
     /// Tokens that are checked by a verifier which is asked so many times.
     fn stage(verified: usize, staleness: Option<Duration>) -> Stage {
+        stage_of(verified, staleness, AccessTokens::REMEMBERED)
+    }
+
+    fn stage_of(verified: usize, staleness: Option<Duration>, remembered: usize) -> Stage {
         let (time, generation) = (Time::at(NOW), Arc::new(AtomicU64::new(0)));
         let revocations = Arc::new(MemoryRevocations::new(uuid::Uuid::nil()));
         let mut verifier = MockTokenVerifier::new();
@@ -145,7 +152,7 @@ mod tests {
         let counted = Arc::clone(&generation);
         verifier.expect_generation().returning(move || counted.load(Ordering::SeqCst));
         let known: Arc<dyn Revocations> = revocations.clone();
-        let tokens = AccessTokens::new(Arc::new(verifier), known, Arc::new(time.clock()), staleness);
+        let tokens = AccessTokens::new(Arc::new(verifier), known, Arc::new(time.clock()), staleness, remembered);
         Stage { time, revocations, generation, tokens }
     }
 
@@ -160,6 +167,19 @@ mod tests {
             assert_eq!(stage.tokens.check(&token("genuine")).unwrap().id(), USER_ID);
         }
         assert!(stage.tokens.check(&token("genuine, another")).is_ok());
+    }
+
+    #[test]
+    fn no_more_tokens_are_remembered_than_said() {
+        let stage = stage_of(3, None, 0);
+        for _ in 0..3 {
+            assert!(stage.tokens.check(&token("genuine")).is_ok());
+        }
+        let stage = stage_of(1_000, None, 100);
+        for n in 0..1_000 {
+            assert!(stage.tokens.check(&token(&format!("genuine {n}"))).is_ok());
+        }
+        assert!(stage.tokens.verified.len() <= 100);
     }
 
     #[test]

@@ -71,6 +71,8 @@ pub struct AuthSettings {
     pub access_token_lifetime: Duration,
     /// For how long access tokens are taken without word from the database of what has been revoked.
     pub staleness: Duration,
+    /// How many verified access tokens are remembered, not to be verified again.
+    pub remembered_tokens: usize,
     /// Where the pages are that mailed links open; without a slash at the end.
     pub public_url: String,
 }
@@ -84,6 +86,7 @@ impl Auth {
             Arc::clone(&parts.revocations),
             Arc::clone(&parts.clock),
             Some(parts.settings.staleness),
+            parts.settings.remembered_tokens,
         );
         let position = Mutex::new(RevocationPosition::START);
         Self { inner: Arc::new(Inner { parts, access_tokens, seen: SeenSessions::default(), position }) }

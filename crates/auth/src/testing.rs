@@ -27,8 +27,8 @@ use uuid::Uuid;
 use crate::password::{MockPasswordHasher, MockPasswordScreen};
 use crate::token::{AccessClaims, AccessToken, MockTokenIssuer, MockTokenVerifier, TokenRefused, TokenSettings};
 use crate::{
-    Auth, AuthParts, AuthSettings, AuthenticationError, CurrentUser, MasterKey, MemoryRevocations, OneTimeTokens,
-    RefreshTokens, RegistrationMode, Revocations, RootSecret, Standing, Unauthenticated,
+    AccessTokens, Auth, AuthParts, AuthSettings, AuthenticationError, CurrentUser, MasterKey, MemoryRevocations,
+    OneTimeTokens, RefreshTokens, RegistrationMode, Revocations, RootSecret, Standing, Unauthenticated,
 };
 
 pub(crate) use self::mailed_token::MailedToken;
@@ -87,6 +87,7 @@ impl Setup {
                 sessions: SessionPolicy::default(),
                 access_token_lifetime: TokenSettings::DEFAULT_LIFETIME,
                 staleness: Duration::from_secs(30),
+                remembered_tokens: AccessTokens::REMEMBERED,
                 public_url: "https://auth.example.com".to_owned(),
             },
             composer: MockMailComposer::new(),

@@ -151,7 +151,8 @@ pub(crate) fn bearer_token(headers: &HeaderMap) -> Result<Option<SecretString>, 
     token.map(Some).ok_or_else(|| Problem::unauthenticated(true))
 }
 
-#[cfg(all(test, feature = "verifier"))]
+#[cfg(test)]
+#[cfg(feature = "verifier")]
 mod tests {
     use axum::Router;
     use axum::body::Body;

@@ -106,63 +106,32 @@ mod tests {
     fn a_user_agent_is_told_in_a_few_words() {
         let webkit = "AppleWebKit/537.36 (KHTML, like Gecko)";
         let apple = "AppleWebKit/605.1.15 (KHTML, like Gecko)";
+        let windows = "Mozilla/5.0 (Windows NT 10.0; Win64; x64)";
+        let mac = "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7)";
+        let android = "Mozilla/5.0 (Linux; Android 10; K)";
+        let iphone = "Mozilla/5.0 (iPhone; CPU iPhone OS 18_5 like Mac OS X)";
+        let ipad = "Mozilla/5.0 (iPad; CPU OS 18_5 like Mac OS X)";
         for (user_agent, expected) in [
             ("Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0", "Firefox on Linux"),
             ("Mozilla/5.0 (Windows NT 10.0; Win64; x64; rv:140.0) Gecko/20100101 Firefox/140.0", "Firefox on Windows"),
             ("Mozilla/5.0 (Android 15; Mobile; rv:140.0) Gecko/140.0 Firefox/140.0", "Firefox on Android"),
-            (
-                &format!(
-                    "Mozilla/5.0 (iPhone; CPU iPhone OS 18_5 like Mac OS X) {apple} FxiOS/140.0 Mobile/15E148 Safari/605.1.15"
-                ),
-                "Firefox on iPhone",
-            ),
-            (
-                &format!("Mozilla/5.0 (Windows NT 10.0; Win64; x64) {webkit} Chrome/138.0.0.0 Safari/537.36"),
-                "Chrome on Windows",
-            ),
-            (
-                &format!("Mozilla/5.0 (Linux; Android 10; K) {webkit} Chrome/138.0.0.0 Mobile Safari/537.36"),
-                "Chrome on Android",
-            ),
-            (
-                &format!(
-                    "Mozilla/5.0 (iPad; CPU OS 18_5 like Mac OS X) {apple} CriOS/138.0.7204.33 Mobile/15E148 Safari/604.1"
-                ),
-                "Chrome on iPad",
-            ),
+            (&format!("{iphone} {apple} FxiOS/140.0 Mobile/15E148 Safari/605.1.15"), "Firefox on iPhone"),
+            (&format!("{windows} {webkit} Chrome/138.0.0.0 Safari/537.36"), "Chrome on Windows"),
+            (&format!("{android} {webkit} Chrome/138.0.0.0 Mobile Safari/537.36"), "Chrome on Android"),
+            (&format!("{ipad} {apple} CriOS/138.0.7204.33 Mobile/15E148 Safari/604.1"), "Chrome on iPad"),
             (
                 &format!("Mozilla/5.0 (X11; CrOS x86_64 14541.0.0) {webkit} Chrome/138.0.0.0 Safari/537.36"),
                 "Chrome on ChromeOS",
             ),
+            (&format!("{windows} {webkit} Chrome/138.0.0.0 Safari/537.36 Edg/138.0.0.0"), "Edge on Windows"),
+            (&format!("{mac} {webkit} Chrome/138.0.0.0 Safari/537.36 OPR/120.0.0.0"), "Opera on macOS"),
             (
-                &format!(
-                    "Mozilla/5.0 (Windows NT 10.0; Win64; x64) {webkit} Chrome/138.0.0.0 Safari/537.36 Edg/138.0.0.0"
-                ),
-                "Edge on Windows",
-            ),
-            (
-                &format!(
-                    "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) {webkit} Chrome/138.0.0.0 Safari/537.36 OPR/120.0.0.0"
-                ),
-                "Opera on macOS",
-            ),
-            (
-                &format!(
-                    "Mozilla/5.0 (Linux; Android 10; K) {webkit} SamsungBrowser/28.0 Chrome/130.0.0.0 Mobile Safari/537.36"
-                ),
+                &format!("{android} {webkit} SamsungBrowser/28.0 Chrome/130.0.0.0 Mobile Safari/537.36"),
                 "Samsung Internet on Android",
             ),
-            (
-                &format!("Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) {apple} Version/18.5 Safari/605.1.15"),
-                "Safari on macOS",
-            ),
-            (
-                &format!(
-                    "Mozilla/5.0 (iPhone; CPU iPhone OS 18_5 like Mac OS X) {apple} Version/18.5 Mobile/15E148 Safari/604.1"
-                ),
-                "Safari on iPhone",
-            ),
-            (&format!("Mozilla/5.0 (iPhone; CPU iPhone OS 18_5 like Mac OS X) {apple} Mobile/15E148"), "iPhone"),
+            (&format!("{mac} {apple} Version/18.5 Safari/605.1.15"), "Safari on macOS"),
+            (&format!("{iphone} {apple} Version/18.5 Mobile/15E148 Safari/604.1"), "Safari on iPhone"),
+            (&format!("{iphone} {apple} Mobile/15E148"), "iPhone"),
             ("Mozilla/5.0 (Windows NT 10.0; WOW64; Trident/7.0; rv:11.0) like Gecko", "Internet Explorer on Windows"),
             ("Mozilla/4.0 (compatible; MSIE 8.0; Windows NT 6.1)", "Internet Explorer on Windows"),
             ("Notes/42 CFNetwork/1568.200.51 Darwin/24.1.0", "Notes on an Apple device"),

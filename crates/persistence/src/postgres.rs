@@ -54,7 +54,7 @@ impl Default for SchemaName {
 pub struct PostgresOptions {
     /// Where Doorward's tables live.
     pub schema: SchemaName,
-    /// How many connections a node uses at most.
+    /// How many connections a node uses at most, besides one that listens for revocations.
     pub max_connections: u32,
 }
 

@@ -4,12 +4,12 @@ use std::net::SocketAddr;
 
 use axum::extract::{FromRef, State};
 use axum::{Router, routing::post};
-use doorward::{Auth, CurrentUser, Doorward, MailSettings, RegistrationMode};
+use doorward::{AccessGuard, CurrentUser, Doorward, MailSettings, RegistrationMode};
 use sqlx::SqlitePool;
 
 #[derive(Clone, FromRef)]
 struct App {
-    auth: Auth, // what `CurrentUser` asks
+    guard: AccessGuard, // what `CurrentUser` asks
     notes: SqlitePool,
 }
 
@@ -29,7 +29,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         .await?;
     let notes = SqlitePool::connect("sqlite:embed-notes.db?mode=rwc").await?;
     sqlx::query("CREATE TABLE IF NOT EXISTS notes (owner BLOB NOT NULL, text TEXT)").execute(&notes).await?;
-    let app = App { auth: doorward.auth(), notes };
+    let app = App { guard: doorward.guard(), notes };
     let router = Router::new().route("/notes", post(add_note)).with_state(app).nest("/auth", doorward.routes());
     tokio::spawn(doorward.background());
     let listen = std::env::var("LISTEN").unwrap_or("127.0.0.1:3000".to_owned());

@@ -158,6 +158,12 @@ async fn what_time_makes_no_good_is_inactive() {
     }
 }
 
+/// RFC 6749 section 5.2.
+fn refused_as_client(answer: &Answer) {
+    assert_eq!(answer.status.as_u16(), 401, "{answer:?}");
+    assert_eq!(answer.json(), serde_json::json!({ "error": "invalid_client" }));
+}
+
 #[tokio::test]
 async fn only_configured_clients_are_answered() {
     on_both(async |_, client, [api, other]| {
@@ -182,7 +188,7 @@ async fn only_configured_clients_are_answered() {
         }
         refusals.push(client.get("/api/auth/revocations").await);
         for refusal in &refusals {
-            refusal.refused(401, "invalid_client");
+            refused_as_client(refusal);
             assert!(refusal.header("www-authenticate").unwrap().starts_with("Basic"), "{refusal:?}");
         }
         // A user's token is no client's.
@@ -190,7 +196,7 @@ async fn only_configured_clients_are_answered() {
         let headers = headers.each_ref().map(|(name, value)| (*name, value.as_str()));
         let form = "application/x-www-form-urlencoded";
         let answer = client.post_raw("/api/auth/introspect", &headers, form, "token=x".to_owned()).await;
-        answer.refused(401, "invalid_client");
+        refused_as_client(&answer);
         assert_eq!(client.judge(&grant.access_token).await, Verdict::Accepted, "a stranger revoked a token");
     })
     .await;

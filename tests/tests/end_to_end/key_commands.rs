@@ -43,6 +43,12 @@ async fn soon(what: &str, is_so: impl AsyncFn() -> bool) {
     }
 }
 
+/// The service started once more, and a client without connections to the one before.
+fn restarted(service: &mut Service) -> Client {
+    service.start_again();
+    Client::new(&service.url())
+}
+
 async fn on_both(story: impl AsyncFn(&mut Service, Client)) {
     for database in Database::BOTH {
         let mut service = Service::start(database, &[]);
@@ -105,7 +111,7 @@ async fn a_revoked_keys_tokens_are_refused_within_a_second_and_users_go_on() {
         assert!(!publishes(&client, &revoked).await);
         assert!(listed(service).iter().all(|(id, _)| *id != revoked));
         service.kill();
-        service.start_again();
+        let client = restarted(service);
         assert_eq!(client.judge(&grants[0].access_token).await, Verdict::Refused, "a restart brought it back");
     })
     .await;
@@ -117,7 +123,7 @@ async fn another_algorithm_takes_over_without_an_outage() {
         let old = client.register("ada@example.com").await.grant();
         service.set("TOKENS__ALGORITHM", "ES256");
         assert!(service.terminate().success());
-        service.start_again();
+        let client = restarted(service);
         let algorithms: Vec<Value> = published(&client).await.iter().map(|key| key["alg"].clone()).collect();
         for algorithm in ["EdDSA", "ES256"] {
             assert!(algorithms.contains(&algorithm.into()), "{algorithm} is not among {algorithms:?}");
@@ -160,7 +166,7 @@ async fn resealing_changes_the_master_key_and_nothing_that_clients_hold() {
         assert_eq!(service.wait_until_ended().code(), Some(1), "{}", service.log());
         assert!(service.log().contains("master key"), "{}", service.log());
         service.set("SECRETS__MASTER_KEY", &new_key);
-        service.start_again();
+        let client = restarted(&mut service);
 
         assert_eq!(published(&client).await, keys, "{database:?}: the keys are others");
         assert_eq!(client.judge(&grant.access_token).await, Verdict::Accepted, "{database:?}");

@@ -80,7 +80,8 @@ async fn one_round(doorward: Arc<InProcess>, round: usize, address: String, long
     let refreshing = tokio::spawn(keep_refreshing(Arc::clone(&doorward), first.clone()));
     // Each round at a moment of its own, the same in every run.
     tokio::time::sleep(longest_wait * u32::try_from(round * 37 % 100).unwrap() / 100).await;
-    let request = if round % 2 == 0 { Logout::AccessToken(access_token.clone()) } else { Logout::RefreshToken(first) };
+    let request =
+        if round.is_multiple_of(2) { Logout::AccessToken(access_token.clone()) } else { Logout::RefreshToken(first) };
     let started = Instant::now();
     doorward.auth.logout(request, &Client::default()).await.unwrap();
     let answered = Instant::now();

@@ -116,7 +116,7 @@ fn the_example_is_small_and_knows_no_database() {
     let tree = String::from_utf8(output.stdout).unwrap();
     let names: Vec<&str> = tree.lines().filter_map(|line| line.split_whitespace().next()).collect();
     assert!(names.contains(&"doorward-http"), "{names:?}");
-    for unwanted in ["sqlx", "libsqlite3-sys", "lettre", "argon2", "doorward", "doorward-persistence"] {
+    for unwanted in ["sqlx", "libsqlite3-sys", "lettre", "doorward", "doorward-persistence", "doorward-mail"] {
         let found = names.iter().any(|name| *name == unwanted || name.starts_with(&format!("{unwanted}-core")));
         assert!(!found, "{unwanted} is among {names:?}");
     }

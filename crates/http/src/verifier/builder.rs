@@ -158,18 +158,17 @@ impl VerifierBuilder {
         self.check_values()?;
         let base = issuer_url(&self.issuer)?;
         let Self { issuer, audience, jwks_url, shared_secret, feed, limits, staleness, clock } = self;
-        let (ring, keys) = match shared_secret {
-            Some(secret) => (Arc::new(KeyRing::new(KeySet::from_shared_secret(&secret)?)), None),
-            None => {
-                let ring = Arc::new(KeyRing::new(KeySet::from_jwks(NO_KEYS)?));
-                let url = jwks_url.map_or_else(|| below(&base, "/.well-known/jwks.json"), Ok)?;
-                if !is_safe(&url) {
-                    return Err(VerifierError::InsecureKeys);
-                }
-                let client = client_for(&url)?;
-                let keys = IssuerKeys::new(client, url, Arc::clone(&ring), Arc::clone(&clock), limits);
-                (ring, Some(Arc::new(keys)))
+        let (ring, keys) = if let Some(secret) = shared_secret {
+            (Arc::new(KeyRing::new(KeySet::from_shared_secret(&secret)?)), None)
+        } else {
+            let ring = Arc::new(KeyRing::new(KeySet::from_jwks(NO_KEYS)?));
+            let url = jwks_url.map_or_else(|| below(&base, "/.well-known/jwks.json"), Ok)?;
+            if !is_safe(&url) {
+                return Err(VerifierError::InsecureKeys);
             }
+            let client = client_for(&url)?;
+            let keys = IssuerKeys::new(client, url, Arc::clone(&ring), Arc::clone(&clock), limits);
+            (ring, Some(Arc::new(keys)))
         };
         let revocations: Arc<dyn Revocations> = Arc::new(MemoryRevocations::default());
         let staleness = feed.is_some().then_some(staleness);
@@ -186,7 +185,7 @@ impl VerifierBuilder {
         let audience = audience.unwrap_or_else(|| issuer.clone());
         let settings = TokenSettings { issuer, audience, lifetime: LONGEST_TOKEN_LIFETIME };
         let verifier = Arc::new(JwtVerifier::new(ring, settings));
-        let tokens = AccessTokens::new(verifier, revocations, clock, staleness);
+        let tokens = AccessTokens::new(verifier, revocations, clock, staleness, AccessTokens::REMEMBERED);
         Ok(Verifier(Arc::new(Inner { tokens, keys, _following: following })))
     }
 

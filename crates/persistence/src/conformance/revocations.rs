@@ -24,7 +24,9 @@ pub(super) async fn ended(store: &dyn Store) -> Result<Vec<SessionId>, Violation
         Revocation::SessionEnded(session) => Some(session),
         Revocation::RolesChanged { .. } | Revocation::KeysChanged => None,
     });
-    Ok(sessions.collect())
+    // Whatever is read twice counts once.
+    let sessions: HashSet<SessionId> = sessions.collect();
+    Ok(sessions.into_iter().collect())
 }
 
 /// Whatever ends a session names it, with its moment; what is undone is not named.

@@ -62,11 +62,11 @@ pub(super) async fn execute(service: &Service, statement: &'static str) {
     }
 }
 
-async fn sqlite(service: &Service) -> SqlitePool {
+pub(super) async fn sqlite(service: &Service) -> SqlitePool {
     SqlitePool::connect(&service.database_url).await.unwrap()
 }
 
-async fn postgres(service: &Service) -> PgPool {
+pub(super) async fn postgres(service: &Service) -> PgPool {
     let options: PgConnectOptions = service.database_url.parse().unwrap();
     PgPool::connect_with(options.options([("search_path", &service.schema)])).await.unwrap()
 }

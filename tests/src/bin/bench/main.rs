@@ -20,6 +20,7 @@ mod mail;
 mod overload;
 mod refreshes;
 mod same_time;
+mod scale;
 mod start;
 mod timing;
 mod tokens;
@@ -33,12 +34,12 @@ const SPAN: Duration = Duration::from_secs(5);
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     if arguments.first().is_some_and(|argument| argument == tokens::SERVER) {
-        return tokens::serve();
+        return tokens::serve(arguments.get(1).map_or("0", String::as_str));
     }
     if cfg!(debug_assertions) {
         println!("these figures mean nothing; run it with --release");
     }
-    let parts: [(&str, fn()); 8] = [
+    let parts: [(&str, fn()); 9] = [
         ("start", start::run),
         ("logins", logins::run),
         ("tokens", tokens::run),
@@ -46,10 +47,11 @@ fn main() {
         ("overload", overload::run),
         ("timing", timing::run),
         (same_time::NAME, same_time::run),
+        (scale::NAME, scale::run),
         (mail::NAME, mail::run),
     ];
     for (name, run) in parts {
-        let short = ![mail::NAME, same_time::NAME].contains(&name);
+        let short = ![mail::NAME, same_time::NAME, scale::NAME].contains(&name);
         if (arguments.is_empty() && short) || arguments.iter().any(|argument| argument == name) {
             println!("== {name}");
             run();
