@@ -9,6 +9,8 @@ use doorward_auth::token::SigningKeys;
 /// How often revocations are looked for. What another node revokes is known here within this and the time of a
 /// statement, whether or not the database gives hints.
 const LOOK: Duration = Duration::from_millis(300);
+/// How long the database may take to answer before another connection is tried.
+const PATIENCE: Duration = Duration::from_secs(5);
 /// How long a database that cannot be listened to is left alone.
 const NO_HINTS: Duration = Duration::from_secs(5);
 /// How often the signing keys are looked after.
@@ -22,9 +24,10 @@ pub(crate) async fn watch_revocations(auth: &Auth, keys: &SigningKeys) {
     let mut hint = Box::pin(hints(auth));
     let mut reload = false;
     loop {
-        match auth.watch_revocations().await {
-            Ok(watched) => reload |= watched.keys_changed,
-            Err(error) => tracing::warn!(%error, "revocations could not be read"),
+        match tokio::time::timeout(PATIENCE, auth.watch_revocations()).await {
+            Ok(Ok(watched)) => reload |= watched.keys_changed,
+            Ok(Err(error)) => tracing::warn!(%error, "revocations could not be read"),
+            Err(_) => tracing::warn!("revocations could not be read: the database does not answer"),
         }
         if reload {
             match keys.reload().await {

@@ -77,7 +77,9 @@ async fn story(lose: impl Fn(&Cable)) {
     nodes.cable.mend();
     let (_, verdict) = last_time(&far, &ended, Verdict::Stale, RECOVERY).await;
     assert_eq!(verdict, Verdict::Refused, "what ended meanwhile was accepted once more");
-    assert_eq!(far.judge(&live.access_token).await, Verdict::Accepted, "no restart should be needed");
+    // An answer that had been on its way for long says how things were then, so one more look may be needed.
+    let (_, verdict) = last_time(&far, &live, Verdict::Stale, RECOVERY).await;
+    assert_eq!(verdict, Verdict::Accepted, "no restart should be needed");
     assert!(far.me(&live.access_token).await.status.is_success());
 }
 
