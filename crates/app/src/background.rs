@@ -1,6 +1,8 @@
 //! The loops that drive the use cases which nobody asks for. Each repeats one step, on every node; what only one node
 //! may do at a time is seen to by the step.
 
+use std::future::Future;
+use std::pin::Pin;
 use std::time::Duration;
 
 use doorward_auth::Auth;
@@ -21,7 +23,11 @@ const SEEN: Duration = Duration::from_secs(15);
 const CLEAN: Duration = Duration::from_mins(1);
 
 pub(crate) async fn watch_revocations(auth: &Auth, keys: &SigningKeys) {
-    let mut hint = Box::pin(hints(auth));
+    // Connecting can wait until the first requests are answered: looking finds everything anyway.
+    let mut hint: Pin<Box<dyn Future<Output = ()> + Send + '_>> = Box::pin(async {
+        tokio::time::sleep(LOOK).await;
+        hints(auth).await;
+    });
     let mut reload = false;
     loop {
         match tokio::time::timeout(PATIENCE, auth.watch_revocations()).await {
@@ -56,6 +62,8 @@ async fn hints(auth: &Auth) {
 }
 
 pub(crate) async fn maintain_keys(keys: &SigningKeys) {
+    // They were loaded a moment ago; the first requests go before.
+    tokio::time::sleep(LOOK).await;
     loop {
         match keys.maintain().await {
             Ok(done) => {

@@ -104,12 +104,14 @@ impl SigningKeys {
         let ring = Arc::new(KeyRing::new(KeySet::new(policy.algorithm, Vec::new())));
         let keys = Self { store, clock, entropy, sealer, policy, shared_secret, ring };
         let stored = keys.load().await?;
-        if keys.makes_keys() && !stored.iter().any(|key| key.algorithm == policy.algorithm) {
+        if !keys.makes_keys() || stored.iter().any(|key| key.algorithm == policy.algorithm) {
+            keys.take(&stored)?;
+        } else {
             let now = keys.clock.now();
             let is_first = stored.is_empty();
             keys.make(None, if is_first { now } else { now.plus(Self::LEAD) }).await?;
+            keys.reload().await?;
         }
-        keys.reload().await?;
         Ok(keys)
     }
 
@@ -125,9 +127,14 @@ impl SigningKeys {
     ///
     /// [`Fault`]; the keys stay as they were then.
     pub async fn reload(&self) -> Result<(), Fault> {
+        Ok(self.take(&self.load().await?)?)
+    }
+
+    /// Puts these keys into the ring.
+    fn take(&self, stored: &[SealedKey]) -> Result<(), TokenError> {
         let mut keys = Vec::new();
-        for stored in self.load().await? {
-            keys.push(ScheduledKey { key: self.unseal(&stored)?, signs_from: stored.signs_from });
+        for stored in stored {
+            keys.push(ScheduledKey { key: self.unseal(stored)?, signs_from: stored.signs_from });
         }
         if self.policy.algorithm == KeyAlgorithm::Hs256 {
             let secret = self.shared_secret.as_ref().ok_or(TokenError::MissingSecret)?;

@@ -352,7 +352,7 @@ async fn many_nodes_make_one_successor() {
         time.set(NOW.plus(ROTATE_AFTER));
         let store = table.store();
         // One look when the node starts, one to see whether to rotate.
-        store.first_reads.lock().unwrap().extend([before.unit(), before.unit(), before.unit()]);
+        store.first_reads.lock().unwrap().extend([before.unit(), before.unit()]);
         let node = Node { time: time.clone(), ..Node::new(100_000 + 1_000 * seed) }.open(store).await.unwrap();
         node.maintain().await.unwrap();
     }
