@@ -12,7 +12,7 @@ use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use doorward::settings::InvalidSettings;
+use doorward::settings::{InvalidSettings, Settings, load_serve};
 
 /// Authentication for your users: registration, log-in, sessions, tokens.
 #[derive(clap::Parser)]
@@ -47,6 +47,26 @@ struct Configured {
     /// A configuration file in TOML; the environment overrides it (`DOORWARD__DATABASE__URL` is database.url)
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
+}
+
+/// What every command takes that works on a service's database.
+#[derive(clap::Args)]
+struct Tool {
+    /// A configuration file in TOML; the environment overrides it
+    #[arg(long, value_name = "FILE", global = true)]
+    config: Option<PathBuf>,
+    /// Prints JSON, for machines
+    #[arg(long, global = true)]
+    json: bool,
+}
+
+impl Tool {
+    /// Those of `serve`. A tool is no reason to change the schema.
+    fn settings(&self) -> anyhow::Result<Settings> {
+        let (mut settings, _) = load_serve(self.config.as_deref(), environment()?)?;
+        settings.database.migrate = false;
+        Ok(settings)
+    }
 }
 
 /// Bad usage or configuration, as `clap` exits too.

@@ -2,26 +2,22 @@ use std::path::{Path, PathBuf};
 
 use anyhow::bail;
 use doorward::MasterKey;
-use doorward::settings::{Settings, load_serve};
+use doorward::settings::Settings;
 use doorward_auth::token::{KeyInfo, SigningKeys};
 use doorward_domain::KeyId;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Serialize;
 
 use super::serve::runtime;
-use super::{BadUsage, say};
+use super::{BadUsage, Tool, say};
 
 /// The keys that access tokens are signed with
 #[derive(clap::Args)]
 pub(super) struct Keys {
     #[command(subcommand)]
     act: Act,
-    /// A configuration file in TOML; the environment overrides it
-    #[arg(long, value_name = "FILE", global = true)]
-    config: Option<PathBuf>,
-    /// Prints JSON, for machines
-    #[arg(long, global = true)]
-    json: bool,
+    #[command(flatten)]
+    tool: Tool,
 }
 
 #[derive(clap::Subcommand)]
@@ -49,15 +45,13 @@ enum Act {
 
 impl Keys {
     pub(super) fn run(self) -> anyhow::Result<()> {
-        let (mut settings, _) = load_serve(self.config.as_deref(), super::environment()?)?;
-        // Keys are no reason to change the schema.
-        settings.database.migrate = false;
+        let settings = self.tool.settings()?;
         runtime()?.block_on(async {
             match self.act {
-                Act::List => list(&doorward::signing_keys(settings).await?, self.json).await,
-                Act::Rotate { now } => rotate(&doorward::signing_keys(settings).await?, now, self.json).await,
+                Act::List => list(&doorward::signing_keys(settings).await?, self.tool.json).await,
+                Act::Rotate { now } => rotate(&doorward::signing_keys(settings).await?, now, self.tool.json).await,
                 Act::Revoke { id } => {
-                    revoke(&doorward::signing_keys(settings).await?, &KeyId::new(id), self.json).await
+                    revoke(&doorward::signing_keys(settings).await?, &KeyId::new(id), self.tool.json).await
                 }
                 Act::Reseal { new_master_key_file } => reseal(&settings, &read_master_key(&new_master_key_file)?).await,
             }

@@ -1,25 +1,18 @@
-use std::path::PathBuf;
-
 use anyhow::bail;
-use doorward::settings::load_serve;
 use doorward_domain::{Clock as _, Timestamp};
 use doorward_domain::{EmailAddress, Locale, MailId, MailKind, QueuedMail, Store};
 use serde::Serialize;
 
-use super::say;
 use super::serve::runtime;
+use super::{Tool, say};
 
 /// The mails that wait to be delivered, and those that were given up
 #[derive(clap::Args)]
 pub(super) struct Mail {
     #[command(subcommand)]
     act: Act,
-    /// A configuration file in TOML; the environment overrides it
-    #[arg(long, value_name = "FILE", global = true)]
-    config: Option<PathBuf>,
-    /// Prints JSON, for machines
-    #[arg(long, global = true)]
-    json: bool,
+    #[command(flatten)]
+    tool: Tool,
 }
 
 #[derive(clap::Subcommand)]
@@ -39,14 +32,12 @@ const MOST_LISTED: u32 = 10_000;
 
 impl Mail {
     pub(super) fn run(self) -> anyhow::Result<()> {
-        let (mut settings, _) = load_serve(self.config.as_deref(), super::environment()?)?;
-        // Looking changes nothing.
-        settings.database.migrate = false;
+        let settings = self.tool.settings()?;
         runtime()?.block_on(async {
             let store = doorward::open_store(&settings.database).await?;
             match self.act {
-                Act::List => list(&*store, self.json).await,
-                Act::Show { id } => show(&*store, mail_id(&id)?, self.json).await,
+                Act::List => list(&*store, self.tool.json).await,
+                Act::Show { id } => show(&*store, mail_id(&id)?, self.tool.json).await,
                 Act::Retry { id } => retry(&*store, mail_id(&id)?).await,
                 Act::Drop { id } => throw_away(&*store, mail_id(&id)?).await,
             }

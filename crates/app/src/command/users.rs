@@ -1,25 +1,18 @@
-use std::path::PathBuf;
-
 use anyhow::{Context as _, bail};
-use doorward::settings::load_serve;
 use doorward_auth::{Administration, AdministrationError};
 use doorward_domain::{DisplayName, EmailAddress, Role, Timestamp, User};
 use serde::Serialize;
 
 use super::serve::runtime;
-use super::{BadUsage, say};
+use super::{BadUsage, Tool, say};
 
 /// Accounts, each named by its address
 #[derive(clap::Args)]
 pub(super) struct Users {
     #[command(subcommand)]
     act: Act,
-    /// A configuration file in TOML; the environment overrides it
-    #[arg(long, value_name = "FILE", global = true)]
-    config: Option<PathBuf>,
-    /// Prints JSON, for machines
-    #[arg(long, global = true)]
-    json: bool,
+    #[command(flatten)]
+    tool: Tool,
 }
 
 #[derive(clap::Subcommand)]
@@ -40,9 +33,7 @@ enum Act {
 
 impl Users {
     pub(super) fn run(self) -> anyhow::Result<()> {
-        let (mut settings, _) = load_serve(self.config.as_deref(), super::environment()?)?;
-        // An account is no reason to change the schema.
-        settings.database.migrate = false;
+        let settings = self.tool.settings()?;
         // What is wrong with the arguments is told before the database is asked.
         let (email, change) = match self.act {
             Act::Show { email } => (email, None),
@@ -57,7 +48,7 @@ impl Users {
                 change.apply(&administration, &email).await?;
             }
             let user = find(&administration, &email).await?;
-            show(&user, self.json)
+            show(&user, self.tool.json)
         })
     }
 }

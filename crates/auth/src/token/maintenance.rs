@@ -1,7 +1,8 @@
 //! What is done to signing keys in the course of time, by a clock or by an operator.
 
-use doorward_domain::{KeyAlgorithm, KeyId, SealedKey, Timestamp};
 use std::time::Duration;
+
+use doorward_domain::{EventKind, KeyAlgorithm, KeyId, SealedKey, Timestamp};
 
 use super::TokenError;
 use super::signing_keys::SigningKeys;
@@ -103,6 +104,7 @@ impl SigningKeys {
                 }
             }
             let removed = unit.keys().remove(id, now).await?;
+            unit.events().append(&self.event(EventKind::KeyRevoke)?).await?;
             unit.commit().await?;
             Ok(removed)
         })

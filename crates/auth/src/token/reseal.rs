@@ -1,4 +1,4 @@
-use doorward_domain::{Clock, Entropy, SealedSecret, Store};
+use doorward_domain::{Client, Clock, Entropy, EventId, EventKind, SealedSecret, SecurityEvent, Store};
 
 use super::TokenError;
 use super::signing_keys::label;
@@ -42,6 +42,16 @@ pub async fn reseal(
             let sealed = new.seal(&label, &opened, entropy).map_err(TokenError::Seal)?;
             unit.keys().reseal_secret(&SealedSecret { name: secret.name.clone(), sealed }).await?;
         }
+        let event = SecurityEvent {
+            id: EventId::new(clock, entropy)?,
+            at: now,
+            kind: EventKind::KeyReseal,
+            reason: None,
+            user_id: None,
+            session_id: None,
+            client: Client::default(),
+        };
+        unit.events().append(&event).await?;
         unit.commit().await?;
         Ok(keys.len() + secrets.len())
     })

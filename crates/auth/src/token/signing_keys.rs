@@ -2,7 +2,10 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use doorward_domain::{Clock, Entropy, KeyAlgorithm, KeyId, SealedKey, Store, Timestamp};
+use doorward_domain::{
+    Client, Clock, Entropy, EntropyUnavailable, EventId, EventKind, KeyAlgorithm, KeyId, SealedKey, SecurityEvent,
+    Store, Timestamp,
+};
 use zeroize::Zeroizing;
 
 use super::generate::private_key;
@@ -184,11 +187,27 @@ impl SigningKeys {
         let added = retrying(|| async {
             let mut unit = self.store.write().await?;
             let added = unit.keys().insert(&key, follows.cloned()).await?;
+            if added {
+                unit.events().append(&self.event(EventKind::KeyRotate)?).await?;
+            }
             unit.commit().await?;
             Ok(added)
         })
         .await?;
         Ok(added.then_some(key.id))
+    }
+
+    /// An entry for the security log. Keys are nobody's, and no client changes them.
+    pub(super) fn event(&self, kind: EventKind) -> Result<SecurityEvent, EntropyUnavailable> {
+        Ok(SecurityEvent {
+            id: EventId::new(&*self.clock, &*self.entropy)?,
+            at: self.clock.now(),
+            kind,
+            reason: None,
+            user_id: None,
+            session_id: None,
+            client: Client::default(),
+        })
     }
 
     pub(super) fn new_key(&self, signs_from: Timestamp) -> Result<SealedKey, Fault> {

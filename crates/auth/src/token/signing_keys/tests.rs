@@ -27,6 +27,7 @@ struct Table(Arc<Mutex<Rows>>);
 struct Rows {
     keys: Vec<SealedKey>,
     followed: Vec<(KeyAlgorithm, Option<KeyId>)>,
+    recorded: Vec<EventKind>,
 }
 
 impl Table {
@@ -62,6 +63,11 @@ impl Table {
             rows.followed.push(succession);
             rows.keys.push(key.clone());
             Ok(true)
+        });
+        let table = self.clone();
+        unit.events.expect_append().returning(move |event| {
+            table.0.lock().unwrap().recorded.push(event.kind);
+            Ok(())
         });
         let table = self.clone();
         unit.keys.expect_remove().returning(move |id, _| {
@@ -392,6 +398,7 @@ async fn a_revoked_key_is_refused_and_another_one_signs() {
     assert!(!accepts(&keys, &stolen) && accepts(&keys, &token(&keys)));
     assert_ne!(keys.ring().generation(), generation, "what was verified before counts no longer");
     assert_eq!(keys.revoke(&first).await.unwrap(), None, "there is no such key any more");
+    assert_eq!(table.0.lock().unwrap().recorded, [EventKind::KeyRotate, EventKind::KeyRevoke]);
 }
 
 #[pollster::test]
