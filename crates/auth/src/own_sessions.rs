@@ -48,8 +48,9 @@ impl Auth {
             };
             let event = self.event(EventKind::SessionEnd, reason, subject, client)?;
             unit.events().append(&event).await?;
-            if found.is_some() {
-                self.note_ended(id, now);
+            if let Some(session) = &found {
+                // The moment stays when it had ended before: readers of the feed have heard of it.
+                self.note_ended(id, session.ended_at.unwrap_or(now));
             }
             unit.commit().await?;
             Ok(found.is_some())

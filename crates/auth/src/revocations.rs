@@ -168,14 +168,20 @@ impl Revocations for MemoryRevocations {
         let end = known.first.saturating_add(u64::try_from(known.feed.len()).unwrap_or(u64::MAX));
         let read = after.and_then(|cursor| self.read_before(cursor)).filter(|read| *read <= end).unwrap_or(0);
         let skipped = usize::try_from(read.saturating_sub(known.first)).unwrap_or(usize::MAX);
-        let mut feed = Feed { cursor: format!("{}.{end}", self.epoch.simple()), ..Feed::default() };
+        let mut ended = HashMap::new();
+        let mut roles_of = HashMap::new();
+        // The last word on each is what counts.
         for (item, until) in known.feed.iter().skip(skipped) {
             match item {
-                Item::Ended(session) => feed.ended.push((*session, *until)),
-                Item::Roles(user, roles) => feed.roles.push((*user, Arc::clone(roles), *until)),
+                Item::Ended(session) => drop(ended.insert(*session, *until)),
+                Item::Roles(user, roles) => drop(roles_of.insert(*user, (Arc::clone(roles), *until))),
             }
         }
-        feed
+        Feed {
+            cursor: format!("{}.{end}", self.epoch.simple()),
+            ended: ended.into_iter().collect(),
+            roles: roles_of.into_iter().map(|(user, (roles, until))| (user, roles, until)).collect(),
+        }
     }
 }
 
@@ -245,6 +251,7 @@ mod tests {
 
         revocations.note_ended(SESSION, at(100));
         assert!(revocations.feed(Some(&first.cursor)).is_empty(), "nothing new was said");
+        revocations.note_roles(USER, words(&["editor"]), at(140));
         revocations.note_roles(USER, words(&["admin"]), at(150));
         revocations.note_ended(OTHER, at(200));
         revocations.forget_past(at(100));

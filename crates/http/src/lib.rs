@@ -1,7 +1,7 @@
 //! Doorward over HTTP: axum routes, extractors, middleware and problem responses.
 //!
 //! [`routes`] gives the router that a service serves or nests under a prefix of its own. [`CurrentUser`] and
-//! [`OptionalUser`] are extractors for any handler whose state holds an [`Auth`](doorward_auth::Auth).
+//! [`OptionalUser`] are extractors for any handler whose state holds an [`AccessGuard`].
 //!
 //! # Where to look
 //!

@@ -2,7 +2,7 @@
 //!
 //! A [`Verifier`] needs the issuer's URL and nothing else. It fetches the public keys, refreshes them, and goes on
 //! with the last good ones while the issuer is down. With [`revocation_feed`](VerifierBuilder::revocation_feed) it
-//! also hears at once of sessions that end and roles that change; without it, both show when the token expires.
+//! also hears within a second or two of sessions that end and roles that change; without it, both show when the token expires.
 //!
 //! ```no_run
 //! use axum::{Router, routing::get};
@@ -43,14 +43,22 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use doorward_auth::token::key_id_of;
 use doorward_auth::{AccessTokens, AuthenticationError, CurrentUser};
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::ExposeSecret;
 
 use self::feed::Following;
 use self::keys::{IssuerKeys, NoKeys};
 use crate::Authenticate;
 
 pub use builder::{VerifierBuilder, VerifierError};
+#[doc(no_inline)]
+pub use doorward_auth::token::{InvalidSharedSecret, SharedSecret};
+#[doc(no_inline)]
+pub use doorward_domain::Clock;
 pub use layer::{VerifierLayer, VerifierService};
+#[doc(no_inline)]
+pub use secrecy::SecretString;
+#[doc(no_inline)]
+pub use url::Url;
 
 /// Verifies the access tokens of a Doorward that runs elsewhere. Cheap to clone; its background work ends with the
 /// last clone. It lives in a Tokio runtime.

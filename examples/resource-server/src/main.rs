@@ -24,7 +24,7 @@ async fn admin(user: RequireRole<Admin>) -> String {
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut verifier = Verifier::builder(var("ISSUER").unwrap_or("http://localhost:8080".to_owned()));
     if let (Ok(id), Ok(secret)) = (var("CLIENT_ID"), var("CLIENT_SECRET")) {
-        verifier = verifier.revocation_feed(id, secret.into()); // hears of ended sessions at once
+        verifier = verifier.revocation_feed(id, secret.into()); // hears of ended sessions within a second or two
     }
     let guard = AccessGuard::from(verifier.start().await?);
     let router = Router::new().route("/hello", get(hello)).route("/admin", get(admin)).with_state(guard);

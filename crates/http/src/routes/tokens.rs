@@ -58,7 +58,7 @@ fn view(token: Option<&Introspection>, config: &HttpConfig) -> Value {
         }
         Some(Introspection::RefreshToken(session)) => json!({
             "active": true,
-            // Neither type nor audience of an access token, so that no service takes one for the other.
+            // Another type than an access token has, so that no service takes one for the other.
             "token_type": "refresh_token",
             "client_id": CLIENT_ID,
             "iss": config.issuer,
