@@ -28,17 +28,17 @@ pub(crate) async fn watch_revocations(auth: &Auth, keys: &SigningKeys) {
         tokio::time::sleep(LOOK).await;
         hints(auth).await;
     });
-    let mut reload = false;
     loop {
+        let mut reload = false;
         match tokio::time::timeout(PATIENCE, auth.watch_revocations()).await {
-            Ok(Ok(watched)) => reload |= watched.keys_changed,
+            Ok(Ok(watched)) => reload = watched.keys_changed,
             Ok(Err(error)) => tracing::warn!(%error, "revocations could not be read"),
             Err(_) => tracing::warn!("revocations could not be read: the database does not answer"),
         }
         if reload {
-            match keys.reload().await {
-                Ok(()) => reload = false,
-                Err(error) => tracing::error!(%error, "the signing keys could not be loaded again"),
+            // What did not work is tried again when the keys are looked after.
+            if let Err(error) = keys.reload().await {
+                tracing::error!(%error, "the signing keys could not be loaded again");
             }
         }
         tokio::select! {

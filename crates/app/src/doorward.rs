@@ -306,7 +306,7 @@ pub async fn administer(settings: &DatabaseSettings) -> Result<Administration, S
     Ok(Administration::new(open_store(settings).await?, Arc::new(SystemClock), Arc::new(SystemEntropy)))
 }
 
-/// The keys that access tokens are signed with, for tools. Makes the first key as [`Doorward::start`] does.
+/// The keys that access tokens are signed with, for tools. Makes none by itself.
 ///
 /// # Errors
 ///
@@ -315,7 +315,7 @@ pub async fn signing_keys(settings: Settings) -> Result<SigningKeys, StartError>
     let store = open_store(&settings.database).await?;
     let (sealer, policy) = (Sealer::new(&settings.master_key), settings.tokens.key_policy());
     let secret = settings.tokens.shared_secret;
-    Ok(SigningKeys::open(store, Arc::new(SystemClock), Arc::new(SystemEntropy), sealer, policy, secret).await?)
+    Ok(SigningKeys::attach(store, Arc::new(SystemClock), Arc::new(SystemEntropy), sealer, policy, secret).await?)
 }
 
 /// Seals everything in the database that is kept sealed with another master key; says how many values that were. Nodes

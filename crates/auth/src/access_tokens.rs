@@ -107,7 +107,8 @@ impl AccessTokens {
     /// Whether too long ago was heard what has been revoked.
     pub(crate) fn is_stale(&self, now: Timestamp) -> bool {
         let Some(limit) = self.staleness else { return false };
-        self.revocations.last_heard().is_none_or(|heard| heard.plus(limit) < now)
+        // What was heard in the future was heard before the clock was set back, however long ago that is.
+        self.revocations.last_heard().is_none_or(|heard| heard.plus(limit) < now || heard > now.plus(limit))
     }
 }
 
@@ -244,6 +245,15 @@ mod tests {
         assert_eq!(stage.tokens.check(&token("genuine")), REFUSED);
         stage.revocations.heard(NOW.plus(LIMIT));
         assert_eq!(stage.tokens.check(&token("forged, too")), REFUSED);
+    }
+
+    #[test]
+    fn what_was_heard_before_the_clock_was_set_back_says_nothing() {
+        let stage = stage(1, Some(LIMIT));
+        stage.revocations.heard(NOW.plus(LIMIT));
+        assert!(stage.tokens.check(&token("genuine")).is_ok());
+        stage.revocations.heard(NOW.plus(LIMIT + SECOND));
+        assert_eq!(stage.tokens.check(&token("genuine")), Err(AuthenticationError::Stale));
     }
 
     #[test]

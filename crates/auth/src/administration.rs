@@ -25,12 +25,18 @@ pub enum AdministrationError {
     /// There is no such user.
     #[error("there is no such user")]
     UnknownUser,
+    /// More roles than an access token has room for.
+    #[error("a user has at most {} roles", Administration::MOST_ROLES)]
+    TooManyRoles,
     /// Nobody's mistake.
     #[error(transparent)]
     Fault(#[from] Fault),
 }
 
 impl Administration {
+    /// The most roles that a user may have. They stand in every access token.
+    pub const MOST_ROLES: usize = 32;
+
     /// The accounts in this database.
     #[must_use]
     pub fn new(store: Arc<dyn Store>, clock: Arc<dyn Clock>, entropy: Arc<dyn Entropy>) -> Self {
@@ -61,12 +67,12 @@ impl Administration {
     ///
     /// [`AdministrationError::UnknownUser`].
     pub async fn enable_user(&self, id: UserId) -> Result<(), AdministrationError> {
-        let now = self.clock.now();
         let found = retrying(|| async {
             let mut unit = self.store.write().await?;
             if unit.users().hold(id).await?.is_none() {
                 return Ok(Found::Nobody);
             }
+            let now = self.clock.now();
             if !unit.users().set_disabled(id, None, now).await? {
                 return Ok(Found::User);
             }
@@ -83,20 +89,21 @@ impl Administration {
     ///
     /// # Errors
     ///
-    /// [`AdministrationError::UnknownUser`].
+    /// [`AdministrationError::UnknownUser`], [`AdministrationError::TooManyRoles`].
     pub async fn set_roles(&self, id: UserId, roles: &[Role]) -> Result<(), AdministrationError> {
         self.give_roles(id, roles, |_, _| ()).await
     }
 
     /// `ending` is told which sessions end, and when, right before the unit is committed.
     async fn disable(&self, id: UserId, ending: impl Fn(&[SessionId], Timestamp)) -> Result<(), AdministrationError> {
-        let now = self.clock.now();
         let found = retrying(|| async {
             let mut unit = self.store.write().await?;
             // A log-in that is under way either has begun its session by now or waits and finds the account disabled.
             if unit.users().hold(id).await?.is_none() {
                 return Ok(Found::Nobody);
             }
+            // Not before: waiting may take long, and tokens are issued meanwhile.
+            let now = self.clock.now();
             if !unit.users().set_disabled(id, Some(now), now).await? {
                 return Ok(Found::User);
             }
@@ -117,7 +124,9 @@ impl Administration {
         roles: &[Role],
         giving: impl Fn(&[String], Timestamp),
     ) -> Result<(), AdministrationError> {
-        let now = self.clock.now();
+        if roles.len() > Self::MOST_ROLES {
+            return Err(AdministrationError::TooManyRoles);
+        }
         // In one order and each once, so that the same roles are the same text wherever they stand.
         let mut roles = roles.to_vec();
         roles.sort();
@@ -129,6 +138,7 @@ impl Administration {
             if user.roles == names {
                 return Ok(Found::User);
             }
+            let now = self.clock.now();
             unit.users().set_roles(id, &roles, now).await?;
             unit.events().append(&self.event(EventKind::RolesChange, id, now)?).await?;
             giving(&names, now);
@@ -207,7 +217,7 @@ impl Auth {
     ///
     /// # Errors
     ///
-    /// [`AdministrationError::UnknownUser`].
+    /// [`AdministrationError::UnknownUser`], [`AdministrationError::TooManyRoles`].
     pub async fn set_roles(&self, id: UserId, roles: &[Role]) -> Result<(), AdministrationError> {
         let note = |roles: &[String], now: Timestamp| {
             self.parts().revocations.note_roles(id, roles.to_vec(), self.sayable_until(now));
@@ -298,6 +308,16 @@ mod tests {
 
     fn roles(texts: &[&str]) -> Vec<Role> {
         texts.iter().map(|text| Role::parse(text).unwrap()).collect()
+    }
+
+    #[pollster::test]
+    async fn no_more_roles_than_a_token_has_room_for() {
+        // No unit is opened: one that is fails the test.
+        let store = Arc::new(TestStore::default());
+        let roles: Vec<Role> =
+            (0..=Administration::MOST_ROLES).map(|n| Role::parse(&format!("r{n}")).unwrap()).collect();
+        let outcome = administration(&store).set_roles(USER_ID, &roles).await;
+        assert!(matches!(outcome, Err(AdministrationError::TooManyRoles)), "{outcome:?}");
     }
 
     #[pollster::test]

@@ -26,6 +26,8 @@ struct Inner {
     seen: SeenSessions,
     /// How far the revocations have been read.
     position: Mutex<RevocationPosition>,
+    /// The changes of keys that the last reading named.
+    key_changes: Mutex<Vec<Timestamp>>,
 }
 
 /// What an [`Auth`] is made of. Every part is needed, so there is nothing to forget and nothing to fail.
@@ -89,7 +91,15 @@ impl Auth {
             parts.settings.remembered_tokens,
         );
         let position = Mutex::new(RevocationPosition::START);
-        Self { inner: Arc::new(Inner { parts, access_tokens, seen: SeenSessions::default(), position }) }
+        Self {
+            inner: Arc::new(Inner {
+                parts,
+                access_tokens,
+                seen: SeenSessions::default(),
+                position,
+                key_changes: Mutex::default(),
+            }),
+        }
     }
 
     /// Tells whether the database answers.
@@ -142,6 +152,10 @@ impl Auth {
 
     pub(crate) fn seen(&self) -> &SeenSessions {
         &self.inner.seen
+    }
+
+    pub(crate) fn key_changes(&self) -> &Mutex<Vec<Timestamp>> {
+        &self.inner.key_changes
     }
 
     pub(crate) fn position(&self) -> &Mutex<RevocationPosition> {

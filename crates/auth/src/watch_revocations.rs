@@ -1,5 +1,6 @@
 use std::sync::PoisonError;
 
+use doorward_domain::store::RevocationPosition;
 use doorward_domain::{RecordedRevocation, Revocation, Timestamp};
 
 use crate::token::CLOCK_SKEW;
@@ -23,13 +24,19 @@ impl Auth {
     pub async fn watch_revocations(&self) -> Result<Watched, Fault> {
         // Before reading: what is committed while the answer is on its way may not be in it.
         let now = self.now();
-        let position = *self.position().lock().unwrap_or_else(PoisonError::into_inner);
+        let went_back = self.parts().revocations.last_heard().is_some_and(|heard| now < heard);
+        let position = if went_back {
+            // While the clock was ahead, things may have been taken for past that are not.
+            RevocationPosition::START
+        } else {
+            *self.position().lock().unwrap_or_else(PoisonError::into_inner)
+        };
         let (records, position) = self.store().read().await?.revocations().since(position).await?;
-        let mut watched = Watched::default();
+        let mut key_changes = Vec::new();
         for RecordedRevocation { revocation, at } in records {
             let until = self.sayable_until(at);
             match revocation {
-                Revocation::KeysChanged => watched.keys_changed = true,
+                Revocation::KeysChanged => key_changes.push(at),
                 _ if until <= now => {}
                 Revocation::SessionEnded(session) => self.parts().revocations.note_ended(session, until),
                 Revocation::RolesChanged { user_id, roles } => {
@@ -39,7 +46,11 @@ impl Auth {
         }
         *self.position().lock().unwrap_or_else(PoisonError::into_inner) = position;
         self.parts().revocations.heard(now);
-        Ok(watched)
+        // What was committed a moment ago may be read again, for long where another transaction is left open.
+        let mut known = self.key_changes().lock().unwrap_or_else(PoisonError::into_inner);
+        let keys_changed = key_changes.iter().any(|at| !known.contains(at));
+        *known = key_changes;
+        Ok(Watched { keys_changed })
     }
 
     /// Until when an access token can say what was true before `at`. The clocks of two nodes count in, twice: of the
@@ -51,11 +62,13 @@ impl Auth {
 
 #[cfg(test)]
 mod tests {
-    use doorward_domain::store::{MockUnit, RevocationPosition};
+    use std::time::Duration;
+
+    use doorward_domain::store::MockUnit;
     use doorward_domain::{SessionId, StoreError};
 
     use super::*;
-    use crate::testing::{NOW, OTHER_SESSION, SECOND, SESSION_ID, Setup, USER_ID, access_token};
+    use crate::testing::{NOW, OTHER_SESSION, REFUSED, SECOND, SESSION_ID, Setup, USER_ID, access_token};
     use crate::token::TokenSettings;
     use crate::{AuthenticationError, RegistrationMode, Standing};
 
@@ -113,10 +126,35 @@ mod tests {
     }
 
     #[pollster::test]
-    async fn changed_keys_are_reported() {
+    async fn changed_keys_are_reported_once() {
+        let change = |seconds| (Revocation::KeysChanged, NOW.minus(seconds * SECOND));
         let setup = setup();
-        setup.store.plan_read(saying(0, vec![(Revocation::KeysChanged, NOW.minus(7 * SECOND))], 1));
-        assert_eq!(setup.auth().watch_revocations().await.unwrap(), Watched { keys_changed: true });
+        setup.store.plan_read(saying(0, vec![change(7)], 1));
+        setup.store.plan_read(saying(1, vec![change(7)], 1));
+        setup.store.plan_read(saying(1, vec![change(7), change(2)], 1));
+        setup.store.plan_read(saying(1, vec![change(7), change(2)], 9));
+        setup.store.plan_read(saying(9, Vec::new(), 9));
+        let auth = setup.auth();
+        for keys_changed in [true, false, true, false, false] {
+            assert_eq!(auth.watch_revocations().await.unwrap(), Watched { keys_changed });
+        }
+    }
+
+    #[pollster::test]
+    async fn a_clock_that_was_ahead_for_a_while_brings_no_session_back() {
+        let setup = setup();
+        let time = setup.time.clone();
+        setup.store.plan_read(saying(0, vec![(ended(SESSION_ID), NOW)], 7));
+        setup.store.plan_read(saying(0, vec![(ended(SESSION_ID), NOW)], 7));
+        let auth = setup.auth();
+        time.set(NOW.plus(Duration::from_hours(1)));
+        auth.watch_revocations().await.unwrap();
+        auth.parts().revocations.forget_past(auth.now());
+
+        time.set(NOW.plus(SECOND));
+        auth.watch_revocations().await.unwrap();
+
+        assert_eq!(auth.authenticate(&access_token()), REFUSED);
     }
 
     #[pollster::test]

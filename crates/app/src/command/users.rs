@@ -82,6 +82,7 @@ impl Change {
         match outcome {
             Ok(()) => Ok(()),
             Err(AdministrationError::UnknownUser) => bail!("the account has just been deleted"),
+            Err(error @ AdministrationError::TooManyRoles) => Err(BadUsage(error.to_string()).into()),
             Err(error @ AdministrationError::Fault(_)) => Err(error).context("the account was not changed"),
         }
     }

@@ -1,6 +1,7 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::panic::catch_unwind;
+use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -23,10 +24,10 @@ pub struct KeySet {
 }
 
 /// A key, and when it begins to sign. It verifies from the beginning.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct ScheduledKey {
     /// The key.
-    pub key: SigningKey,
+    pub key: Arc<SigningKey>,
     /// When it begins to sign.
     pub signs_from: Timestamp,
 }
@@ -168,7 +169,7 @@ impl KeySet {
     #[must_use]
     pub fn new(preferred: KeyAlgorithm, keys: Vec<ScheduledKey>) -> Self {
         let jwks = JwkSet { keys: keys.iter().filter_map(|scheduled| scheduled.key.jwk.clone()).collect() };
-        let verifying = keys.iter().map(|scheduled| &scheduled.key);
+        let verifying = keys.iter().map(|scheduled| &*scheduled.key);
         let verifying = verifying.map(|key| (key.id.as_str().to_owned(), key.verifying.clone())).collect();
         // Serialising plain strings does not fail; an empty set would be refused by every client at once.
         let jwks = serde_json::to_string(&jwks).unwrap_or_else(|_| r#"{"keys":[]}"#.to_owned());
@@ -178,7 +179,8 @@ impl KeySet {
     /// A set of one key, which signs and verifies.
     #[must_use]
     pub fn single(key: SigningKey) -> Self {
-        Self::new(key.algorithm, vec![ScheduledKey { key, signs_from: Timestamp::from_unix_micros(0) }])
+        let algorithm = key.algorithm;
+        Self::new(algorithm, vec![ScheduledKey { key: Arc::new(key), signs_from: Timestamp::from_unix_micros(0) }])
     }
 
     /// A set for verifying alone.
@@ -198,7 +200,12 @@ impl KeySet {
         let scheduled = newest(Some(self.preferred)).or_else(|| newest(None));
         // A clock that goes back is no reason to stop signing.
         let earliest = || self.scheduled.iter().min_by_key(|scheduled| scheduled.signs_from);
-        scheduled.or_else(earliest).map(|scheduled| &scheduled.key)
+        scheduled.or_else(earliest).map(|scheduled| &*scheduled.key)
+    }
+
+    /// The key of this name, where it is one that can sign.
+    pub(super) fn find(&self, id: &KeyId) -> Option<Arc<SigningKey>> {
+        self.scheduled.iter().find(|scheduled| scheduled.key.id == *id).map(|scheduled| Arc::clone(&scheduled.key))
     }
 
     /// Whether a token with this `kid` can be verified.

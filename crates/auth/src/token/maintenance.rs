@@ -34,11 +34,10 @@ impl SigningKeys {
         if self.makes_keys() {
             let now = self.clock.now();
             let stored = self.load().await?;
-            if let Some(newest) = self.newest(&stored) {
-                let due = newest.signs_from.plus(self.policy.rotate_after);
-                if due <= now.plus(Self::LEAD) {
-                    done.published = self.make(Some(&newest.id), now.plus(Self::LEAD)).await?;
-                }
+            let signs_last = self.own(&stored).map(|key| key.signs_from).max();
+            if signs_last.is_some_and(|from| from.plus(self.policy.rotate_after) <= now.plus(Self::LEAD)) {
+                let last = self.made_last(&stored);
+                done.published = self.make(last.as_ref(), now.plus(Self::LEAD)).await?;
             }
             for over in self.over(&stored, now) {
                 if self.remove(&over, now).await? {
@@ -62,20 +61,24 @@ impl SigningKeys {
         }
         let now = self.clock.now();
         let signs_from = if at_once { now } else { now.plus(Self::LEAD) };
-        let stored = self.load().await?;
-        let newest = self.newest(&stored).map(|key| key.id.clone());
-        let made = self.make(newest.as_ref(), signs_from).await?;
+        let made = self.make(self.made_last(&self.load().await?).as_ref(), signs_from).await?;
+        let next = if made.is_some() {
+            made
+        } else {
+            // Another node was faster; its key is the next one, and signs as early as was asked for.
+            let next = self.made_last(&self.load().await?);
+            if let (true, Some(next)) = (at_once, &next) {
+                self.sign_now(next, now).await?;
+            }
+            next
+        };
         self.reload().await?;
-        if let Some(made) = made {
-            return Ok(Some(made));
-        }
-        // Another node was faster; its key is the next one.
-        let stored = self.load().await?;
-        Ok(self.newest(&stored).map(|key| key.id.clone()))
+        Ok(next)
     }
 
-    /// Removes a key, whose tokens nobody takes any more once every node has heard of it. When no other key can sign
-    /// at this moment, one does from now on. Names the key that signs; `None` when there was no such key.
+    /// Removes a key, whose tokens nobody takes any more once every node has heard of it. When it is the one that signs,
+    /// the next one that is published takes over, or a new one: never one that had been replaced. Names the key that
+    /// signs then; `None` when there was no such key.
     ///
     /// # Errors
     ///
@@ -86,21 +89,22 @@ impl SigningKeys {
         if !stored.iter().any(|key| key.id == *id) {
             return Ok(None);
         }
-        let left: Vec<SealedKey> = stored.iter().filter(|key| key.id != *id).cloned().collect();
-        let own = |key: &&SealedKey| key.algorithm == self.policy.algorithm;
-        let signs = left.iter().filter(own).any(|key| key.signs_from <= now);
-        let next = left.iter().filter(own).min_by_key(|key| key.signs_from);
-        let newest = self.newest(&stored).map(|key| key.id.clone());
-        let replacement = if signs || next.is_some() || !self.makes_keys() { None } else { Some(self.new_key(now)?) };
+        let signed = self.own(&stored).filter(|key| key.signs_from <= now).max_by_key(|key| key.signs_from);
+        // Where none of the algorithm signs yet, one of another algorithm does.
+        let ends_signing = self.makes_keys() && signed.is_none_or(|key| key.id == *id);
+        let next = self.own(&stored).filter(|key| key.signs_from > now && key.id != *id);
+        let next = next.min_by_key(|key| key.signs_from).map(|key| key.id.clone());
+        let last = self.made_last(&stored);
+        let replacement = if ends_signing && next.is_none() { Some(self.new_key(now)?) } else { None };
         let removed = retrying(|| async {
             let mut unit = self.store.write().await?;
-            if !signs {
-                // What is published already takes over early: verifiers have had some time to get it.
-                if let Some(next) = next {
-                    unit.keys().sign_from(&next.id, next.algorithm, now, now).await?;
+            if ends_signing {
+                self.check_master_key(&unit.keys().hold_secrets().await?)?;
+                if let Some(next) = &next {
+                    unit.keys().sign_from(next, self.policy.algorithm, now, now).await?;
                 }
                 if let Some(key) = &replacement {
-                    unit.keys().insert(key, newest.clone()).await?;
+                    unit.keys().insert(key, last.clone()).await?;
                 }
             }
             let removed = unit.keys().remove(id, now).await?;
@@ -117,6 +121,15 @@ impl SigningKeys {
         Ok(Some(signing.ok_or(TokenError::MissingKey)?))
     }
 
+    async fn sign_now(&self, id: &KeyId, now: Timestamp) -> Result<(), Fault> {
+        retrying(|| async {
+            let mut unit = self.store.write().await?;
+            unit.keys().sign_from(id, self.policy.algorithm, now, now).await?;
+            Ok(unit.commit().await?)
+        })
+        .await
+    }
+
     async fn remove(&self, id: &KeyId, now: Timestamp) -> Result<bool, Fault> {
         retrying(|| async {
             let mut unit = self.store.write().await?;
@@ -127,9 +140,14 @@ impl SigningKeys {
         .await
     }
 
-    /// The key of the algorithm that signs last.
-    fn newest<'a>(&self, stored: &'a [SealedKey]) -> Option<&'a SealedKey> {
-        stored.iter().filter(|key| key.algorithm == self.policy.algorithm).max_by_key(|key| key.signs_from)
+    fn own<'a>(&self, stored: &'a [SealedKey]) -> impl Iterator<Item = &'a SealedKey> {
+        let algorithm = self.policy.algorithm;
+        stored.iter().filter(move |key| key.algorithm == algorithm)
+    }
+
+    /// The end of the chain: the key that the next one follows.
+    fn made_last(&self, stored: &[SealedKey]) -> Option<KeyId> {
+        self.own(stored).max_by_key(|key| key.created_at).map(|key| key.id.clone())
     }
 
     /// The keys that nothing valid is signed with.

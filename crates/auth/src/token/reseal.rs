@@ -25,7 +25,10 @@ pub async fn reseal(
     retrying(|| async {
         let mut unit = store.write().await?;
         let now = clock.now();
-        let (keys, secrets) = (unit.keys().all().await?, unit.keys().secrets().await?);
+        // Held before the keys are read: a node that makes one at this moment has added it by now, or waits and finds
+        // that its master key is no longer the right one.
+        let secrets = unit.keys().hold_secrets().await?;
+        let keys = unit.keys().all().await?;
         for key in &keys {
             let label = label(&key.id, key.algorithm);
             let opened = old

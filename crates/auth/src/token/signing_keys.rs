@@ -3,8 +3,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use doorward_domain::{
-    Client, Clock, Entropy, EntropyUnavailable, EventId, EventKind, KeyAlgorithm, KeyId, SealedKey, SecurityEvent,
-    Store, Timestamp,
+    Client, Clock, Entropy, EntropyUnavailable, EventId, EventKind, KeyAlgorithm, KeyId, SealedKey, SealedSecret,
+    SecurityEvent, Store, Timestamp,
 };
 use zeroize::Zeroizing;
 
@@ -13,7 +13,7 @@ use super::key_ring::KeyRing;
 use super::keys::{KeySet, ScheduledKey, SharedSecret, SigningKey};
 use super::{CLOCK_SKEW, TokenError};
 use crate::unit::retrying;
-use crate::{Fault, Sealer};
+use crate::{Fault, Sealer, root_secret};
 
 /// What keys there are and how long each signs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -104,8 +104,7 @@ impl SigningKeys {
         policy: KeyPolicy,
         shared_secret: Option<SharedSecret>,
     ) -> Result<Self, Fault> {
-        let ring = Arc::new(KeyRing::new(KeySet::new(policy.algorithm, Vec::new())));
-        let keys = Self { store, clock, entropy, sealer, policy, shared_secret, ring };
+        let keys = Self::new(store, clock, entropy, sealer, policy, shared_secret);
         let stored = keys.load().await?;
         if !keys.makes_keys() || stored.iter().any(|key| key.algorithm == policy.algorithm) {
             keys.take(&stored)?;
@@ -116,6 +115,36 @@ impl SigningKeys {
             keys.reload().await?;
         }
         Ok(keys)
+    }
+
+    /// Loads the keys that there are and makes none, for tools that look.
+    ///
+    /// # Errors
+    ///
+    /// [`Fault::Token`] when a stored key does not open with this master key.
+    pub async fn attach(
+        store: Arc<dyn Store>,
+        clock: Arc<dyn Clock>,
+        entropy: Arc<dyn Entropy>,
+        sealer: Sealer,
+        policy: KeyPolicy,
+        shared_secret: Option<SharedSecret>,
+    ) -> Result<Self, Fault> {
+        let keys = Self::new(store, clock, entropy, sealer, policy, shared_secret);
+        keys.reload().await?;
+        Ok(keys)
+    }
+
+    fn new(
+        store: Arc<dyn Store>,
+        clock: Arc<dyn Clock>,
+        entropy: Arc<dyn Entropy>,
+        sealer: Sealer,
+        policy: KeyPolicy,
+        shared_secret: Option<SharedSecret>,
+    ) -> Self {
+        let ring = Arc::new(KeyRing::new(KeySet::new(policy.algorithm, Vec::new())));
+        Self { store, clock, entropy, sealer, policy, shared_secret, ring }
     }
 
     /// The keys as issuer and verifier look at them.
@@ -133,19 +162,24 @@ impl SigningKeys {
         Ok(self.take(&self.load().await?)?)
     }
 
-    /// Puts these keys into the ring.
+    /// Puts these keys into the ring. One that is in it need not be opened again; one that cannot be opened is left
+    /// out, and all the others count all the same: a key that was removed is out even if another one is a riddle.
     fn take(&self, stored: &[SealedKey]) -> Result<(), TokenError> {
-        let mut keys = Vec::new();
+        let current = self.ring.current();
+        let (mut keys, mut riddle) = (Vec::new(), None);
         for stored in stored {
-            keys.push(ScheduledKey { key: self.unseal(stored)?, signs_from: stored.signs_from });
+            match current.find(&stored.id).map_or_else(|| self.unseal(stored).map(Arc::new), Ok) {
+                Ok(key) => keys.push(ScheduledKey { key, signs_from: stored.signs_from }),
+                Err(error) => riddle = Some(error),
+            }
         }
         if self.policy.algorithm == KeyAlgorithm::Hs256 {
             let secret = self.shared_secret.as_ref().ok_or(TokenError::MissingSecret)?;
-            let key = SigningKey::from_shared_secret(secret)?;
+            let key = Arc::new(SigningKey::from_shared_secret(secret)?);
             keys.push(ScheduledKey { key, signs_from: Timestamp::from_unix_micros(0) });
         }
         self.ring.replace(KeySet::new(self.policy.algorithm, keys));
-        Ok(())
+        riddle.map_or(Ok(()), Err)
     }
 
     /// Every key, oldest first.
@@ -182,10 +216,13 @@ impl SigningKeys {
 
     /// Makes a key that follows another one, or none, and signs from a moment on; `None` when another node was
     /// faster.
+    ///
+    /// Nothing is sealed with a master key that is no longer the installation's: then no key would open all of it.
     pub(super) async fn make(&self, follows: Option<&KeyId>, signs_from: Timestamp) -> Result<Option<KeyId>, Fault> {
         let key = self.new_key(signs_from)?;
         let added = retrying(|| async {
             let mut unit = self.store.write().await?;
+            self.check_master_key(&unit.keys().hold_secrets().await?)?;
             let added = unit.keys().insert(&key, follows.cloned()).await?;
             if added {
                 unit.events().append(&self.event(EventKind::KeyRotate)?).await?;
@@ -195,6 +232,15 @@ impl SigningKeys {
         })
         .await?;
         Ok(added.then_some(key.id))
+    }
+
+    /// Refuses when these do not open: they have been sealed with another master key since this node started.
+    pub(super) fn check_master_key(&self, secrets: &[SealedSecret]) -> Result<(), TokenError> {
+        for secret in secrets {
+            let not_opened = |source| TokenError::SealedSecret { name: secret.name.clone(), source };
+            self.sealer.open(&root_secret::label(&secret.name), &secret.sealed).map_err(not_opened)?;
+        }
+        Ok(())
     }
 
     /// An entry for the security log. Keys are nobody's, and no client changes them.

@@ -37,6 +37,10 @@ pub trait KeyRepo: Send {
     /// Every other secret.
     async fn secrets(&mut self) -> Result<Vec<SealedSecret>, StoreError>;
 
+    /// Every other secret, which MUST NOT be changed by another unit until this one ends. Units that hold them go one
+    /// after the other.
+    async fn hold_secrets(&mut self) -> Result<Vec<SealedSecret>, StoreError>;
+
     /// Adds a secret unless there is one of its name; says whether it was added.
     async fn insert_secret(&mut self, secret: &SealedSecret) -> Result<bool, StoreError>;
 

@@ -136,7 +136,7 @@ impl VerifierBuilder {
     }
 
     /// How old keys become before they are fetched again, while they go on serving. A key that the issuer has
-    /// withdrawn is believed for about as long.
+    /// withdrawn is believed for about as long, and for twice as long where no request came in between.
     pub fn refresh_after(mut self, refresh_after: Duration) -> Self {
         self.limits.refresh_after = refresh_after;
         self

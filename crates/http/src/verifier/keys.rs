@@ -49,6 +49,8 @@ pub(super) struct IssuerKeys {
     limits: KeyLimits,
     /// When the set in the ring was given out last; none before the first.
     fetched_at: RwLock<Option<Timestamp>>,
+    /// When the last fetch ended, well or not.
+    attempted_at: RwLock<Option<Timestamp>>,
     /// Held through a fetch: there is one at a time, and whoever needs its outcome waits here.
     attempts: Arc<Mutex<Attempts>>,
 }
@@ -56,8 +58,6 @@ pub(super) struct IssuerKeys {
 /// What there has been of fetches.
 #[derive(Default)]
 struct Attempts {
-    /// When the last one ended, well or not.
-    last: Option<Timestamp>,
     /// The last good answer.
     text: String,
 }
@@ -69,20 +69,35 @@ pub(super) struct NoKeys;
 impl IssuerKeys {
     /// The keys at a URL, which go into the ring. Fetches nothing yet.
     pub(super) fn new(client: Client, url: Url, ring: Arc<KeyRing>, clock: Arc<dyn Clock>, limits: KeyLimits) -> Self {
-        Self { client, url, ring, clock, limits, fetched_at: RwLock::default(), attempts: Arc::default() }
+        Self {
+            client,
+            url,
+            ring,
+            clock,
+            limits,
+            fetched_at: RwLock::default(),
+            attempted_at: RwLock::default(),
+            attempts: Arc::default(),
+        }
     }
 
-    /// The set to judge by, young enough to be believed. One that is due is refreshed behind the caller's back.
+    /// The set to judge by, young enough to be believed. One that is due is refreshed behind the caller's back; one
+    /// that nobody has tried to refresh for as long again, since nobody came, is refreshed first.
     pub(super) async fn current(self: &Arc<Self>) -> Result<Arc<KeySet>, NoKeys> {
         if let Some(age) = self.believable_age() {
-            if age >= self.limits.refresh_after {
+            if age >= 2 * self.limits.refresh_after && self.may_fetch(self.limits.refresh_after) {
+                let attempts = Arc::clone(&self.attempts).lock_owned().await;
+                if self.may_fetch(self.limits.refresh_after) {
+                    finished(self.fetch(attempts)).await;
+                }
+            } else if age >= self.limits.refresh_after {
                 self.refresh_in_background();
             }
             return Ok(self.ring.current());
         }
         let attempts = Arc::clone(&self.attempts).lock_owned().await;
         // Somebody else's fetch may have brought it meanwhile.
-        if self.believable_age().is_none() && self.may_fetch(&attempts, RETRY.min(self.limits.cool_down)) {
+        if self.believable_age().is_none() && self.may_fetch(RETRY.min(self.limits.cool_down)) {
             finished(self.fetch(attempts)).await;
         }
         self.believable_age().map(|_| self.ring.current()).ok_or(NoKeys)
@@ -91,7 +106,7 @@ impl IssuerKeys {
     /// Whether the issuer has a key of this name by now. Asks it once in a cool-down, whatever is presented here.
     pub(super) async fn learn(self: &Arc<Self>, key_id: &str) -> bool {
         let attempts = Arc::clone(&self.attempts).lock_owned().await;
-        if !self.ring.current().knows(key_id) && self.may_fetch(&attempts, self.limits.cool_down) {
+        if !self.ring.current().knows(key_id) && self.may_fetch(self.limits.cool_down) {
             finished(self.fetch(attempts)).await;
         }
         self.ring.current().knows(key_id)
@@ -99,7 +114,7 @@ impl IssuerKeys {
 
     fn refresh_in_background(self: &Arc<Self>) {
         let Ok(attempts) = Arc::clone(&self.attempts).try_lock_owned() else { return };
-        if self.may_fetch(&attempts, self.limits.cool_down) {
+        if self.may_fetch(self.limits.cool_down) {
             drop(self.fetch(attempts));
         }
     }
@@ -110,10 +125,11 @@ impl IssuerKeys {
         (age < self.limits.max_age).then_some(age)
     }
 
-    fn may_fetch(&self, attempts: &Attempts, pause: Duration) -> bool {
+    fn may_fetch(&self, pause: Duration) -> bool {
         let now = self.clock.now();
+        let last = *self.attempted_at.read().unwrap_or_else(PoisonError::into_inner);
         // A clock that was set back must not put the next fetch off until it has caught up.
-        attempts.last.is_none_or(|last| now < last || now.since(last) >= pause)
+        last.is_none_or(|last| now < last || now.since(last) >= pause)
     }
 
     /// Fetches in a task of its own: a client that hangs up must not end the fetch that others wait for, nor have
@@ -124,7 +140,7 @@ impl IssuerKeys {
             let outcome = keys.fetch_once(&mut attempts).await;
             let now = keys.clock.now();
             // From the end and not from the start, or those who waited for a slow failure would repeat it in turn.
-            attempts.last = Some(now);
+            *keys.attempted_at.write().unwrap_or_else(PoisonError::into_inner) = Some(now);
             match outcome {
                 Ok(()) => *keys.fetched_at.write().unwrap_or_else(PoisonError::into_inner) = Some(now),
                 Err(error) => tracing::warn!(error = %chain(&error), "the issuer's keys could not be fetched"),

@@ -121,7 +121,11 @@ pub async fn a_secret_is_made_once(store: Arc<dyn Store>) -> Outcome {
     must!(unit.keys().reseal_secret(&secret("root", 200)).await?, "a secret was not sealed anew");
     must!(!unit.keys().reseal_secret(&secret("nobody", 200)).await?, "a secret that there is not was sealed anew");
     unit.commit().await?;
+    let mut unit = store.write().await?;
+    let held = unit.keys().hold_secrets().await?;
+    drop(unit);
     let secrets = store.read().await?.keys().secrets().await?;
+    must!(held == secrets, "{held:?} were held of {secrets:?}");
     must!(secrets == [secret("other", 1), secret("root", 200)], "the secrets are {secrets:?}");
     Ok(())
 }

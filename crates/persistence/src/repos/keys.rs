@@ -7,6 +7,13 @@ use crate::dialect::{Dialect, Statement};
 use crate::error::corrupt;
 use crate::unit::Unit;
 
+const SECRETS: &str = "SELECT name, sealed FROM sealed_secrets ORDER BY name";
+const HOLD_SECRETS: &str = "SELECT name, sealed FROM sealed_secrets ORDER BY name FOR NO KEY UPDATE";
+
+fn secret<D: Dialect>(row: &D::Row) -> Result<SealedSecret, StoreError> {
+    Ok(SealedSecret { name: column::<D, _>(row, "name")?, sealed: column::<D, _>(row, "sealed")? })
+}
+
 #[async_trait]
 impl<D: Dialect> KeyRepo for Unit<D> {
     async fn all(&mut self) -> Result<Vec<SealedKey>, StoreError> {
@@ -93,12 +100,13 @@ impl<D: Dialect> KeyRepo for Unit<D> {
     }
 
     async fn secrets(&mut self) -> Result<Vec<SealedSecret>, StoreError> {
-        let rows = Statement::<D>::new("SELECT name, sealed FROM sealed_secrets ORDER BY name")
-            .fetch_all(self.connection())
-            .await?;
-        rows.iter()
-            .map(|row| Ok(SealedSecret { name: column::<D, _>(row, "name")?, sealed: column::<D, _>(row, "sealed")? }))
-            .collect()
+        let rows = Statement::<D>::new(SECRETS).fetch_all(self.connection()).await?;
+        rows.iter().map(secret::<D>).collect()
+    }
+
+    async fn hold_secrets(&mut self) -> Result<Vec<SealedSecret>, StoreError> {
+        let rows = Statement::<D>::holding(HOLD_SECRETS, SECRETS).fetch_all(self.connection()).await?;
+        rows.iter().map(secret::<D>).collect()
     }
 
     async fn insert_secret(&mut self, secret: &SealedSecret) -> Result<bool, StoreError> {

@@ -167,13 +167,13 @@ fn clocks_may_differ_by_30_seconds_and_no_more() {
 fn a_former_key_goes_on_verifying_its_own_algorithm() {
     let old = signing_key(KeyAlgorithm::Es256, 1);
     let token = sign_with(&old, &good_header(&old).to_string(), &good_claims().to_string());
-    let scheduled = |key| ScheduledKey { key, signs_from: NOW.minus(SECOND) };
+    let scheduled = |key| ScheduledKey { key: Arc::new(key), signs_from: NOW.minus(SECOND) };
     let both = vec![scheduled(old), scheduled(signing_key(KeyAlgorithm::EdDsa, 2))];
     let keys = Arc::new(KeySet::new(KeyAlgorithm::EdDsa, both));
     assert!(verifier(&keys).verify(&token, NOW).is_ok());
 
     // The signing key under the name of the former one, and the other way round.
-    let (old, new) = (&keys.scheduled[0].key, keys.signing(NOW).unwrap());
+    let (old, new) = (&*keys.scheduled[0].key, keys.signing(NOW).unwrap());
     assert_eq!(new.algorithm, KeyAlgorithm::EdDsa);
     for (key, named) in [(new, old), (old, new)] {
         for header in [good_header(named), with(&good_header(key), "kid", json!(named.id.as_str()))] {

@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 
 use async_trait::async_trait;
 use doorward_domain::store::{MockUnit, ReadUnit, WriteUnit};
-use doorward_domain::{Session, StoreError};
+use doorward_domain::{SealedSecret, Session, StoreError};
 use secrecy::{ExposeSecret, SecretString};
 
 use super::*;
@@ -28,6 +28,7 @@ struct Rows {
     keys: Vec<SealedKey>,
     followed: Vec<(KeyAlgorithm, Option<KeyId>)>,
     recorded: Vec<EventKind>,
+    secrets: Vec<SealedSecret>,
 }
 
 impl Table {
@@ -64,6 +65,8 @@ impl Table {
             rows.keys.push(key.clone());
             Ok(true)
         });
+        let table = self.clone();
+        unit.keys.expect_hold_secrets().returning(move || Ok(table.0.lock().unwrap().secrets.clone()));
         let table = self.clone();
         unit.events.expect_append().returning(move |event| {
             table.0.lock().unwrap().recorded.push(event.kind);
@@ -239,6 +242,7 @@ async fn a_collision_stores_the_key_again() {
     let table = Table::default();
     let store = table.store();
     let mut collided = MockUnit::default();
+    collided.keys.expect_hold_secrets().returning(|| Ok(Vec::new()));
     collided.keys.expect_insert().times(1).returning(|_, _| Err(collision()));
     let undone = Arc::clone(&collided.committed);
     store.first_writes.lock().unwrap().push_back(collided);
@@ -381,6 +385,66 @@ async fn an_operator_rotates_with_and_without_waiting() {
         time.set(NOW.plus(LEAD));
         assert_eq!(signing(&keys), made);
     }
+}
+
+#[pollster::test]
+async fn rotating_at_once_has_a_new_key_sign_each_time_whatever_waits() {
+    let table = Table::default();
+    let (keys, _) = opened(&table, 1, KeyAlgorithm::EdDsa).await;
+    let waiting = keys.rotate(false).await.unwrap();
+    let mut seen = vec![signing(&keys), waiting];
+    for _ in 0..3 {
+        let made = keys.rotate(true).await.unwrap();
+        assert!(!seen.contains(&made), "a new key was asked for");
+        assert_eq!(signing(&keys), made);
+        seen.push(made);
+    }
+}
+
+#[pollster::test]
+async fn revoking_the_signing_key_brings_no_replaced_one_back() {
+    let table = Table::default();
+    let (keys, _) = opened(&table, 1, KeyAlgorithm::EdDsa).await;
+    let leaked = signing(&keys).unwrap();
+    let second = keys.rotate(true).await.unwrap().unwrap();
+    let now_signing = keys.revoke(&second).await.unwrap().unwrap();
+    assert!(now_signing != leaked && now_signing != second);
+    assert_eq!(signing(&keys), Some(now_signing));
+}
+
+#[pollster::test]
+async fn a_node_whose_master_key_was_replaced_makes_no_key_and_hears_of_revoked_ones() {
+    let table = Table::default();
+    let (old, time) = opened(&table, 1, KeyAlgorithm::EdDsa).await;
+    let first = signing(&old).unwrap();
+    let stolen = token(&old);
+    let other = MasterKey::generate(&CountingEntropy::starting_at(9_000)).unwrap();
+    let sealed = Sealer::new(&master_key()).seal("secret/root", b"a root", &CountingEntropy::default()).unwrap();
+    table.0.lock().unwrap().secrets.push(SealedSecret { name: "root".to_owned(), sealed });
+    {
+        let mut rows = table.0.lock().unwrap();
+        let (before, after) = (Sealer::new(&master_key()), Sealer::new(&other));
+        for key in &mut rows.keys {
+            let label = label(&key.id, key.algorithm);
+            let opened = before.open(&label, &key.sealed).unwrap();
+            key.sealed = after.seal(&label, &opened, &CountingEntropy::starting_at(70)).unwrap();
+        }
+        rows.secrets[0].sealed = after.seal("secret/root", b"a root", &CountingEntropy::starting_at(80)).unwrap();
+    }
+    old.reload().await.unwrap();
+    assert!(accepts(&old, &stolen), "what it has opened goes on");
+
+    time.set(NOW.plus(ROTATE_AFTER));
+    let outcome = old.maintain().await;
+    assert!(matches!(outcome, Err(Fault::Token(TokenError::SealedSecret { .. }))), "{outcome:?}");
+    assert_eq!(table.ids(), std::slice::from_ref(&first));
+    time.set(NOW);
+
+    let node = Node { master: other, ..Node::new(40_000) };
+    let new = node.open(table.store()).await.unwrap();
+    new.revoke(&first).await.unwrap();
+    assert!(old.reload().await.is_err(), "there is a key that it cannot open");
+    assert!(!accepts(&old, &stolen), "and the revoked one counts no longer");
 }
 
 #[pollster::test]

@@ -112,6 +112,17 @@ async fn keys_that_are_due_are_refreshed_while_they_serve() {
 }
 
 #[tokio::test]
+async fn after_a_time_without_requests_the_first_ones_wait_for_the_keys_of_now() {
+    let (issuer, key, verifier) = setup().await;
+    assert_eq!(outcome(&verifier, &issuer.token(&key)).await, None);
+    issuer.publish(&[&TestKey::new(2)]);
+    issuer.time.advance(600 * SECOND);
+    let tokens = (0..20).map(|_| issuer.token(&key)).collect();
+    assert!(outcomes(&verifier, tokens).await.iter().all(|outcome| *outcome == REFUSED));
+    assert_eq!(issuer.fetches(), 2);
+}
+
+#[tokio::test]
 async fn the_last_good_keys_serve_until_their_maximum_age() {
     let (issuer, key, verifier) = setup().await;
     assert_eq!(outcome(&verifier, &issuer.token(&key)).await, None);
