@@ -722,7 +722,12 @@ async fn database_options_decide_where_and_how() {
             .await
             .unwrap();
     assert_eq!(tables, 1);
-    // And one that listens for revocations.
+    // And one that listens for revocations, from a moment after the start on.
+    let began = Instant::now();
+    while connections_of(&one) < 1 + 1 {
+        assert!(began.elapsed() < Duration::from_secs(10), "nobody listens");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
     assert_eq!(connections_of(&one), 1 + 1);
     assert!(connections_of(&other) >= 1);
 }
