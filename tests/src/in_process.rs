@@ -146,16 +146,15 @@ impl InProcess {
         let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy);
         let mail = Arc::new(MemoryTransport::new());
         let root = RootSecret::provision(&*store, &Sealer::new(&master), &*entropy).await.unwrap();
-        let keys = SigningKeys::open(
+        let keys = SigningKeys::new(
             Arc::clone(&store),
             Arc::<MovableClock>::clone(&clock),
             Arc::clone(&entropy),
             Sealer::new(&master),
             options.keys,
             None,
-        )
-        .await
-        .unwrap();
+        );
+        keys.provision().await.unwrap();
         let tokens = TokenSettings {
             issuer: "https://issuer.example".to_owned(),
             audience: "https://audience.example".to_owned(),

@@ -97,15 +97,15 @@ impl Doorward {
         let tokens = settings.tokens;
         let epoch = EventId::new(&*clock, &*entropy).map_err(Fault::from)?;
         let root = RootSecret::provision(&*store, &Sealer::new(&settings.master_key), &*entropy).await?;
-        let keys = SigningKeys::open(
+        let keys = SigningKeys::new(
             Arc::clone(&store),
             Arc::clone(&clock),
             Arc::clone(&entropy),
             Sealer::new(&settings.master_key),
             tokens.key_policy(),
             tokens.shared_secret,
-        )
-        .await?;
+        );
+        keys.provision().await?;
         let mut http = HttpConfig::new(settings.public_url)?;
         http.issuer = tokens.issuer.unwrap_or(http.issuer);
         http.cookie_origins.0.extend(settings.cookie_origins.0);
@@ -315,7 +315,9 @@ pub async fn signing_keys(settings: Settings) -> Result<SigningKeys, StartError>
     let store = open_store(&settings.database).await?;
     let (sealer, policy) = (Sealer::new(&settings.master_key), settings.tokens.key_policy());
     let secret = settings.tokens.shared_secret;
-    Ok(SigningKeys::attach(store, Arc::new(SystemClock), Arc::new(SystemEntropy), sealer, policy, secret).await?)
+    let keys = SigningKeys::new(store, Arc::new(SystemClock), Arc::new(SystemEntropy), sealer, policy, secret);
+    keys.reload().await?;
+    Ok(keys)
 }
 
 /// Seals everything in the database that is kept sealed with another master key; says how many values that were. Nodes

@@ -11,6 +11,7 @@
 
 #![allow(clippy::missing_errors_doc, reason = "every case returns the violation that it found")]
 
+mod allowances;
 mod credentials;
 mod events;
 mod keys;
@@ -127,6 +128,7 @@ macro_rules! conformance_suite {
     };
 }
 
+pub use allowances::*;
 pub use credentials::*;
 #[doc(no_inline)]
 pub use doorward_domain::Store;

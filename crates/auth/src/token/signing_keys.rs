@@ -87,55 +87,10 @@ impl SigningKeys {
     /// again when they cannot get the next one at once.
     pub const LEAD: Duration = Duration::from_mins(15);
 
-    /// Loads the keys, making the first one where there is none.
-    ///
-    /// Of nodes that do so at once on an empty database all end up with one key. Keys of another algorithm, from
-    /// before the configuration changed, go on verifying; where there are such keys, the first one of the new
-    /// algorithm is published before it signs, like any other.
-    ///
-    /// # Errors
-    ///
-    /// [`Fault::Token`] when a stored key does not open with this master key, or no key can be made.
-    pub async fn open(
-        store: Arc<dyn Store>,
-        clock: Arc<dyn Clock>,
-        entropy: Arc<dyn Entropy>,
-        sealer: Sealer,
-        policy: KeyPolicy,
-        shared_secret: Option<SharedSecret>,
-    ) -> Result<Self, Fault> {
-        let keys = Self::new(store, clock, entropy, sealer, policy, shared_secret);
-        let stored = keys.load().await?;
-        if !keys.makes_keys() || stored.iter().any(|key| key.algorithm == policy.algorithm) {
-            keys.take(&stored)?;
-        } else {
-            let now = keys.clock.now();
-            let is_first = stored.is_empty();
-            keys.make(None, if is_first { now } else { now.plus(Self::LEAD) }).await?;
-            keys.reload().await?;
-        }
-        Ok(keys)
-    }
-
-    /// Loads the keys that there are and makes none, for tools that look.
-    ///
-    /// # Errors
-    ///
-    /// [`Fault::Token`] when a stored key does not open with this master key.
-    pub async fn attach(
-        store: Arc<dyn Store>,
-        clock: Arc<dyn Clock>,
-        entropy: Arc<dyn Entropy>,
-        sealer: Sealer,
-        policy: KeyPolicy,
-        shared_secret: Option<SharedSecret>,
-    ) -> Result<Self, Fault> {
-        let keys = Self::new(store, clock, entropy, sealer, policy, shared_secret);
-        keys.reload().await?;
-        Ok(keys)
-    }
-
-    fn new(
+    /// The keys of an installation, of which none is known before [`provision`](Self::provision) or, for tools that only
+    /// look, [`reload`](Self::reload).
+    #[must_use]
+    pub fn new(
         store: Arc<dyn Store>,
         clock: Arc<dyn Clock>,
         entropy: Arc<dyn Entropy>,
@@ -145,6 +100,26 @@ impl SigningKeys {
     ) -> Self {
         let ring = Arc::new(KeyRing::new(KeySet::new(policy.algorithm, Vec::new())));
         Self { store, clock, entropy, sealer, policy, shared_secret, ring }
+    }
+
+    /// Loads the keys, making the first one where there is none.
+    ///
+    /// Of nodes that do so at once on an empty database all end up with one key. Keys of another algorithm, from
+    /// before the configuration changed, go on verifying; where there are such keys, the first one of the new
+    /// algorithm is published before it signs, like any other.
+    ///
+    /// # Errors
+    ///
+    /// [`Fault::Token`] when a stored key does not open with this master key, or no key can be made.
+    pub async fn provision(&self) -> Result<(), Fault> {
+        let stored = self.load().await?;
+        if !self.makes_keys() || stored.iter().any(|key| key.algorithm == self.policy.algorithm) {
+            return Ok(self.take(&stored)?);
+        }
+        let now = self.clock.now();
+        let is_first = stored.is_empty();
+        self.make(None, if is_first { now } else { now.plus(Self::LEAD) }).await?;
+        self.reload().await
     }
 
     /// The keys as issuer and verifier look at them.

@@ -1,14 +1,14 @@
 #![allow(clippy::panic, clippy::unwrap_used, clippy::indexing_slicing, reason = "a test says so by panicking")]
 
-use std::collections::VecDeque;
-use std::sync::Mutex;
+mod table;
+
 use std::sync::atomic::Ordering;
 
-use async_trait::async_trait;
-use doorward_domain::store::{MockUnit, ReadUnit, WriteUnit};
+use doorward_domain::store::MockUnit;
 use doorward_domain::{SealedSecret, Session, StoreError};
 use secrecy::{ExposeSecret, SecretString};
 
+use self::table::{Table, TableStore};
 use super::*;
 use crate::MasterKey;
 use crate::testing::{CountingEntropy, DAY, NOW, SECOND, Time, collision, master_key, session, user};
@@ -18,99 +18,6 @@ const MADE: [KeyAlgorithm; 3] = [KeyAlgorithm::EdDsa, KeyAlgorithm::Es256, KeyAl
 const LIFETIME: Duration = TokenSettings::DEFAULT_LIFETIME;
 const ROTATE_AFTER: Duration = KeyPolicy::ROTATE_AFTER;
 const LEAD: Duration = SigningKeys::LEAD;
-
-/// The keys of an installation, and the successions that the database lets happen once each.
-#[derive(Clone, Default)]
-struct Table(Arc<Mutex<Rows>>);
-
-#[derive(Default)]
-struct Rows {
-    keys: Vec<SealedKey>,
-    followed: Vec<(KeyAlgorithm, Option<KeyId>)>,
-    recorded: Vec<EventKind>,
-    secrets: Vec<SealedSecret>,
-}
-
-impl Table {
-    fn keys(&self) -> Vec<SealedKey> {
-        self.0.lock().unwrap().keys.clone()
-    }
-
-    fn ids(&self) -> Vec<KeyId> {
-        self.keys().into_iter().map(|key| key.id).collect()
-    }
-
-    fn holding(keys: impl IntoIterator<Item = SealedKey>) -> Self {
-        let table = Self::default();
-        table.0.lock().unwrap().keys.extend(keys);
-        table
-    }
-
-    fn store(&self) -> Arc<TableStore> {
-        Arc::new(TableStore { table: self.clone(), ..TableStore::default() })
-    }
-
-    fn unit(&self) -> MockUnit {
-        let mut unit = MockUnit::default();
-        let table = self.clone();
-        unit.keys.expect_all().returning(move || Ok(table.keys()));
-        let table = self.clone();
-        unit.keys.expect_insert().returning(move |key, follows| {
-            let mut rows = table.0.lock().unwrap();
-            let succession = (key.algorithm, follows);
-            if rows.followed.contains(&succession) {
-                return Ok(false);
-            }
-            rows.followed.push(succession);
-            rows.keys.push(key.clone());
-            Ok(true)
-        });
-        let table = self.clone();
-        unit.keys.expect_hold_secrets().returning(move || Ok(table.0.lock().unwrap().secrets.clone()));
-        let table = self.clone();
-        unit.events.expect_append().returning(move |event| {
-            table.0.lock().unwrap().recorded.push(event.kind);
-            Ok(())
-        });
-        let table = self.clone();
-        unit.keys.expect_remove().returning(move |id, _| {
-            let mut rows = table.0.lock().unwrap();
-            let before = rows.keys.len();
-            rows.keys.retain(|key| key.id != *id);
-            Ok(rows.keys.len() < before)
-        });
-        let table = self.clone();
-        unit.keys.expect_sign_from().returning(move |id, _, signs_from, now| {
-            let mut rows = table.0.lock().unwrap();
-            let key = rows.keys.iter_mut().find(|key| key.id == *id && key.signs_from > now);
-            Ok(key.map(|key| key.signs_from = signs_from).is_some())
-        });
-        unit
-    }
-}
-
-/// A store of units on a table, and of others that come first.
-#[derive(Default)]
-struct TableStore {
-    table: Table,
-    first_reads: Mutex<VecDeque<MockUnit>>,
-    first_writes: Mutex<VecDeque<MockUnit>>,
-}
-
-#[async_trait]
-impl Store for TableStore {
-    async fn read(&self) -> Result<Box<dyn ReadUnit>, StoreError> {
-        Ok(Box::new(self.first_reads.lock().unwrap().pop_front().unwrap_or_else(|| self.table.unit())))
-    }
-
-    async fn write(&self) -> Result<Box<dyn WriteUnit>, StoreError> {
-        Ok(Box::new(self.first_writes.lock().unwrap().pop_front().unwrap_or_else(|| self.table.unit())))
-    }
-
-    async fn revocation_hint(&self) -> Result<(), StoreError> {
-        std::future::pending().await
-    }
-}
 
 /// A node of an installation.
 struct Node {
@@ -134,7 +41,9 @@ impl Node {
         let policy = KeyPolicy { algorithm: self.algorithm, rotate_after: ROTATE_AFTER, lifetime: LIFETIME };
         let entropy = Arc::new(CountingEntropy::starting_at(self.seed));
         let clock = Arc::new(self.time.clock());
-        SigningKeys::open(store, clock, entropy, Sealer::new(&self.master), policy, self.secret).await
+        let keys = SigningKeys::new(store, clock, entropy, Sealer::new(&self.master), policy, self.secret);
+        keys.provision().await?;
+        Ok(keys)
     }
 }
 
