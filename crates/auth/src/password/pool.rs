@@ -56,14 +56,15 @@ struct Shared<Scratch> {
 
 struct Queue<Scratch> {
     waiting: VecDeque<Box<dyn Job<Scratch>>>,
-    idle_workers: usize,
+    free_workers: usize,
     closed: bool,
 }
 
 trait Job<Scratch>: Send {
     /// Whether nobody waits for the result any more.
     fn is_abandoned(&self) -> bool;
-    fn run(self: Box<Self>, scratch: &mut Scratch);
+    /// Does the work, says that it is `done`, and hands over the result.
+    fn run(self: Box<Self>, scratch: &mut Scratch, done: &dyn Fn());
 }
 
 struct Task<Work, Output> {
@@ -80,10 +81,13 @@ where
         self.reply.is_canceled()
     }
 
-    fn run(self: Box<Self>, scratch: &mut Scratch) {
+    fn run(self: Box<Self>, scratch: &mut Scratch, done: &dyn Fn()) {
         let Self { work, reply } = *self;
+        let output = catch_unwind(AssertUnwindSafe(|| work(scratch)));
+        // Before the answer: who has it may ask again at once.
+        done();
         // A panic in foreign code must cost one request, not a worker: the dropped reply tells the request.
-        if let Ok(output) = catch_unwind(AssertUnwindSafe(|| work(scratch))) {
+        if let Ok(output) = output {
             // Nobody is left to be told when the client has gone meanwhile.
             drop(reply.send(output));
         }
@@ -97,10 +101,12 @@ impl<Scratch: Default + 'static> WorkerPool<Scratch> {
     ///
     /// What the operating system says when it has no thread to give.
     pub fn start(size: PoolSize, on_start: Option<&OnWorkerStart>) -> std::io::Result<Self> {
-        let queue = Queue { waiting: VecDeque::new(), idle_workers: 0, closed: false };
+        let workers = size.workers.max(1);
+        // Free from now on: work that comes before a thread has got going finds a worker all the same.
+        let queue = Queue { waiting: VecDeque::new(), free_workers: workers, closed: false };
         let shared = Arc::new(Shared { queue: Mutex::new(queue), work_or_end: Condvar::new(), size });
         let pool = Self { shared };
-        for n in 0..size.workers.max(1) {
+        for n in 0..workers {
             let shared = Arc::clone(&pool.shared);
             let on_start = on_start.cloned();
             thread::Builder::new().name(format!("hash-{n}")).spawn(move || {
@@ -137,8 +143,8 @@ impl<Scratch: Default> Shared<Scratch> {
 
     fn enqueue(&self, job: Box<dyn Job<Scratch>>) -> Result<(), HashingError> {
         let mut queue = self.lock();
-        // A worker that waits will take its job at once, so its place is not one in the queue.
-        let room = self.size.queue.saturating_add(queue.idle_workers);
+        // A free worker will take its job at once, so its place is not one in the queue.
+        let room = self.size.queue.saturating_add(queue.free_workers);
         if queue.waiting.len() >= room {
             queue.waiting.retain(|job| !job.is_abandoned());
         }
@@ -154,8 +160,11 @@ impl<Scratch: Default> Shared<Scratch> {
     fn work(&self) {
         let mut scratch = Scratch::default();
         while let Some(job) = self.next() {
-            if !job.is_abandoned() {
-                job.run(&mut scratch);
+            let done = || self.lock().free_workers += 1;
+            if job.is_abandoned() {
+                done();
+            } else {
+                job.run(&mut scratch, &done);
             }
         }
     }
@@ -167,11 +176,10 @@ impl<Scratch: Default> Shared<Scratch> {
                 return None;
             }
             if let Some(job) = queue.waiting.pop_front() {
+                queue.free_workers -= 1;
                 return Some(job);
             }
-            queue.idle_workers += 1;
             queue = self.work_or_end.wait(queue).unwrap_or_else(PoisonError::into_inner);
-            queue.idle_workers -= 1;
         }
     }
 }
@@ -237,6 +245,20 @@ mod tests {
                 .await;
             assert_eq!(count, Ok(expected));
         }
+    }
+
+    #[pollster::test]
+    async fn a_worker_is_free_before_its_thread_has_got_going() {
+        let (release, gate) = mpsc::channel::<()>();
+        let gate = Mutex::new(gate);
+        let wait: OnWorkerStart = Arc::new(move || assert!(gate.lock().unwrap().recv().is_err()));
+        let pool = WorkerPool::<usize>::start(PoolSize { workers: 1, queue: 0 }, Some(&wait)).unwrap();
+        let mut first = Box::pin(pool.run(|_| ()));
+        assert!(poll_once(first.as_mut()).is_pending(), "refused although a worker was on its way");
+        let mut second = Box::pin(pool.run(|_| ()));
+        assert_eq!(poll_once(second.as_mut()), Poll::Ready(Err(HashingError::Overloaded)));
+        drop(release);
+        assert_eq!(first.await, Ok(()));
     }
 
     #[pollster::test]
