@@ -206,10 +206,10 @@ impl Auth {
         &self,
         kind: EventKind,
         reason: EventReason,
-        user_id: Option<UserId>,
+        subject: (Option<UserId>, Option<SessionId>),
         client: &Client,
     ) -> Result<(), Fault> {
-        let event = self.event(kind, Some(reason), (user_id, None), client)?;
+        let event = self.event(kind, Some(reason), subject, client)?;
         retrying(|| async {
             let mut unit = self.store().write().await?;
             unit.events().append(&event).await?;

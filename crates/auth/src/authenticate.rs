@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use doorward_domain::{SessionId, UserId};
+use doorward_domain::{OwnerScope, SessionId, UserId};
 use secrecy::{ExposeSecret, SecretString};
 use thiserror::Error;
 
@@ -32,6 +32,20 @@ impl CurrentUser {
     #[must_use]
     pub fn session_id(&self) -> SessionId {
         self.claims.session_id
+    }
+
+    /// The proof that this user may reach what this user owns. Whatever the roles: they open nobody else's data.
+    #[must_use]
+    pub fn scope(&self) -> OwnerScope {
+        doorward_scope::vouch(self.id())
+    }
+
+    /// The same where a request names the owner, as in a path: by the user's own id or as `me`. `None` for anybody
+    /// else's id, for one that nobody has and for what is no id, which are one and the same.
+    #[must_use]
+    pub fn scope_of(&self, owner: &str) -> Option<OwnerScope> {
+        let own = owner == "me" || owner.eq_ignore_ascii_case(&self.id().to_string());
+        own.then(|| self.scope())
     }
 
     /// The roles that the user has now, as far as this process knows.
@@ -110,6 +124,29 @@ mod tests {
         let user = setup().auth().authenticate(&access_token()).unwrap();
         assert_eq!((user.id(), user.session_id()), (USER_ID, SESSION_ID));
         assert_eq!(user.claims(), &claims());
+    }
+
+    #[test]
+    fn a_user_s_scope_is_their_own_and_no_other_name_gives_one() {
+        let user = setup().auth().authenticate(&access_token()).unwrap();
+        let own = user.id().to_string();
+        for name in ["me", &own, &own.to_uppercase()] {
+            assert_eq!(user.scope_of(name).map(|scope| scope.owner()), Some(USER_ID), "{name:?}");
+        }
+        let other = UserId::from_uuid(uuid::Uuid::from_u128(9)).to_string();
+        let simple = own.replace('-', "");
+        for name in [
+            other.as_str(),
+            &simple,
+            &format!("{{{own}}}"),
+            &format!("urn:uuid:{own}"),
+            &format!(" {own}"),
+            "",
+            "ME",
+            "*",
+        ] {
+            assert_eq!(user.scope_of(name), None, "{name:?}");
+        }
     }
 
     #[test]

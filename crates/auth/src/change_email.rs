@@ -45,7 +45,7 @@ impl Auth {
         })
         .await?;
         if !asked {
-            self.record(act, EventReason::CredentialChanged, Some(user.id), client).await?;
+            self.record(act, EventReason::CredentialChanged, (Some(user.id), None), client).await?;
             return Err(Unauthenticated.into());
         }
         Ok(())

@@ -63,7 +63,7 @@ impl Auth {
         .await?;
         // The password changed while it was being checked, so the one that was given is no longer it.
         if !changed {
-            self.record(act, EventReason::CredentialChanged, Some(user.id), client).await?;
+            self.record(act, EventReason::CredentialChanged, (Some(user.id), None), client).await?;
             return Err(ReauthenticationError::from(Unauthenticated).into());
         }
         Ok(())

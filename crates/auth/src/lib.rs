@@ -13,6 +13,7 @@
 //! | what an operator does to accounts | `administration.rs` |
 //! | what another service asks about a token | `introspect.rs`, `revocation_feed.rs` |
 //! | how an access token becomes a user | `authenticate.rs` |
+//! | who may reach what a user owns | [`CurrentUser::scope`], `refused_access.rs` |
 //! | how passwords are hashed, and why that does not stall the rest | [`password`] |
 //! | what an access token holds and what a verifier takes | [`token`] |
 //! | how a refresh token's successor is derived | `refresh_token.rs` |
@@ -49,6 +50,7 @@ mod profile;
 mod reauthenticate;
 mod refresh;
 mod refresh_token;
+mod refused_access;
 mod register;
 mod replace_email;
 mod reset_password;
@@ -95,5 +97,6 @@ pub use revocations::{Feed, MemoryRevocations, Revocations, Standing};
 pub use root_secret::RootSecret;
 pub use seal::{InvalidMasterKey, MasterKey, SealError, Sealer};
 pub use undo_email_change::UndoEmailChange;
+pub use unit::retrying;
 pub use verify_email::{ResendVerification, VerifyEmail};
 pub use watch_revocations::Watched;

@@ -115,7 +115,7 @@ impl Auth {
             EventReason::UnknownAccount | EventReason::WrongPassword => {
                 self.record_failed_password(EventKind::Login, reason, user_id, client).await?;
             }
-            _ => self.record(EventKind::Login, reason, user_id, client).await?,
+            _ => self.record(EventKind::Login, reason, (user_id, None), client).await?,
         }
         Err(match reason {
             EventReason::AccountDisabled => LoginError::AccountDisabled,

@@ -42,7 +42,9 @@ impl Auth {
             }
             Logout::RefreshToken(token) => match self.parts().refresh_tokens.recognise(&token) {
                 Some(token) => (token.session_id(), None),
-                None => return Ok(self.record(EventKind::Logout, EventReason::UnknownToken, None, client).await?),
+                None => {
+                    return Ok(self.record(EventKind::Logout, EventReason::UnknownToken, (None, None), client).await?);
+                }
             },
         };
         Ok(self.end_proven(session_id, user_id, client).await?)

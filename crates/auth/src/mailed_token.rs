@@ -17,7 +17,7 @@ pub enum OneTimeTokenError {
 impl Auth {
     /// Records that a mailed token did nothing.
     pub(crate) async fn refuse_token<T>(&self, kind: EventKind, client: &Client) -> Result<T, OneTimeTokenError> {
-        self.record(kind, EventReason::InvalidToken, None, client).await?;
+        self.record(kind, EventReason::InvalidToken, (None, None), client).await?;
         Err(OneTimeTokenError::InvalidToken)
     }
 }

@@ -48,7 +48,7 @@ impl Auth {
     pub async fn refresh(&self, request: RotateRefresh, client: &Client) -> Result<SessionGrant, RefreshError> {
         let Some(token) = self.parts().refresh_tokens.recognise(&request.refresh_token) else {
             // Not from here, so the database need not be asked about it.
-            self.record(EventKind::Refresh, EventReason::UnknownToken, None, client).await?;
+            self.record(EventKind::Refresh, EventReason::UnknownToken, (None, None), client).await?;
             return Err(RefreshError::InvalidRefreshToken);
         };
         let successor = self.parts().refresh_tokens.successor(&token);

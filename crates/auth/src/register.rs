@@ -70,7 +70,7 @@ impl Auth {
     pub async fn register(&self, request: Register, client: &Client) -> Result<Registration, RegisterError> {
         let mode = self.settings().registration;
         if mode == RegistrationMode::Closed {
-            self.record(EventKind::Register, EventReason::RegistrationClosed, None, client).await?;
+            self.record(EventKind::Register, EventReason::RegistrationClosed, (None, None), client).await?;
             return Err(RegisterError::Closed);
         }
         self.check_new_password(&request.password, &request.email)?;

@@ -11,7 +11,11 @@ const ATTEMPTS: u32 = 5;
 /// Runs a whole unit of work, and runs it again while it collides with others.
 ///
 /// `unit` opens the unit, does everything and commits, and so can be repeated from the start.
-pub(crate) async fn retrying<T, F, Work>(mut unit: F) -> Result<T, Fault>
+///
+/// # Errors
+///
+/// The fault of the last attempt.
+pub async fn retrying<T, F, Work>(mut unit: F) -> Result<T, Fault>
 where
     F: FnMut() -> Work,
     Work: Future<Output = Result<T, Fault>>,

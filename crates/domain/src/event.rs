@@ -35,6 +35,8 @@ names! {
         LogoutAll = "logout_all",
         /// A session was ended by its user from another one.
         SessionEnd = "session_end",
+        /// Somebody asked for something that a user owns.
+        ResourceAccess = "resource_access",
         /// A user changed their own profile.
         ProfileChange = "profile_change",
         /// A mail to verify an address was asked for.
@@ -95,6 +97,10 @@ names! {
         SessionEnded = "session_ended",
         /// The user has no such session.
         UnknownSession = "unknown_session",
+        /// It was asked for in another user's name.
+        OtherOwner = "other_owner",
+        /// The user owns no such thing; somebody else may.
+        UnknownResource = "unknown_resource",
         /// The token had been replaced long ago; the session was ended because of it.
         Replay = "replay",
         /// The one-time token is unknown, used, expired, superseded or of another purpose.

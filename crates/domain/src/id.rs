@@ -5,8 +5,12 @@ use uuid::Uuid;
 use crate::{Clock, Entropy, EntropyUnavailable};
 
 /// A UUIDv7 (RFC 9562 section 5.7): ordered by time for the index, with 74 random bits so that it cannot be
-/// guessed from another.
-fn new_v7(clock: &dyn Clock, entropy: &dyn Entropy) -> Result<Uuid, EntropyUnavailable> {
+/// guessed from another. For the ids of whatever an embedding service keeps, as for Doorward's own.
+///
+/// # Errors
+///
+/// [`EntropyUnavailable`] when the source of randomness gives nothing.
+pub fn new_v7(clock: &dyn Clock, entropy: &dyn Entropy) -> Result<Uuid, EntropyUnavailable> {
     let mut random = [0; 10];
     entropy.fill(&mut random)?;
     Ok(uuid::Builder::from_unix_timestamp_millis(clock.now().unix_millis(), &random).into_uuid())

@@ -11,6 +11,7 @@
 //! | what an address, a password or a name may be | [`EmailAddress`], [`Password`], [`DisplayName`] |
 //! | who a user is and what proves it | [`User`], [`PasswordCredential`] |
 //! | how long a session lives, when a refresh token is a replay | [`Session`], [`judge_reuse`] |
+//! | who may reach data that somebody owns | [`OwnerScope`] |
 //! | what is written to the security log | [`SecurityEvent`] |
 //! | what is mailed, and what a mailed token is good for | [`Mail`], [`OneTimeToken`] |
 //! | how to put Doorward on another database | [`store`] |
@@ -26,6 +27,7 @@ mod mail;
 mod name;
 mod names;
 mod one_time;
+mod owner;
 mod password;
 mod refresh;
 mod revocation;
@@ -40,7 +42,7 @@ pub use client::{Client, RequestId, UserAgent};
 pub use credential::{PasswordCredential, PasswordHashString};
 pub use email::{EmailAddress, InvalidEmail};
 pub use event::{EventKind, EventReason, SecurityEvent};
-pub use id::{CredentialVersion, EventId, MailId, SessionId, UserId};
+pub use id::{CredentialVersion, EventId, MailId, SessionId, UserId, new_v7};
 pub use key::{KeyAlgorithm, KeyId, SealedKey, SealedSecret, UnknownAlgorithm};
 pub use locale::{InvalidLocale, Locale};
 pub use mail::{
@@ -50,6 +52,7 @@ pub use mail::{
 pub use mail::{MockMailComposer, MockMailTransport};
 pub use name::{DisplayName, InvalidName};
 pub use one_time::{OneTimePurpose, OneTimeToken, OneTimeTokenHash};
+pub use owner::OwnerScope;
 pub use password::{Password, PasswordPolicy, PasswordRefused};
 pub use refresh::{RefreshTokenHash, RefreshTokenRecord, Reuse, judge_reuse};
 pub use revocation::{RecordedRevocation, Revocation};
