@@ -1,6 +1,8 @@
 use doorward_domain::StoreError;
 use thiserror::Error;
 
+use crate::ProtectionError;
+
 /// Why a database could not be opened.
 #[derive(Debug, Error)]
 pub enum OpenError {
@@ -16,6 +18,12 @@ pub enum OpenError {
     /// The schema could not be brought up to date.
     #[error("the database could not be migrated")]
     Migration(#[source] sqlx::migrate::MigrateError),
+    /// A statement failed while the database was being opened.
+    #[error(transparent)]
+    Failed(#[from] StoreError),
+    /// An owned table is not protected.
+    #[error(transparent)]
+    Unprotected(#[from] ProtectionError),
     /// The schema is older or newer than this program.
     #[error("the database schema is at version {found}, this program needs {needed}; run `doorward migrate`")]
     SchemaVersion {
@@ -52,9 +60,7 @@ pub(crate) fn store_error(error: sqlx::Error) -> StoreError {
     }
 }
 
-/// A column holds what Doorward never writes.
-pub(crate) fn corrupt<E: Into<Box<dyn std::error::Error + Send + Sync>>>(
-    what: &'static str,
-) -> impl FnOnce(E) -> StoreError {
+/// What to make of a column that holds what is never written there: for `map_err`, with a name for the value.
+pub fn corrupt<E: Into<Box<dyn std::error::Error + Send + Sync>>>(what: &'static str) -> impl FnOnce(E) -> StoreError {
     move |source| StoreError::Corrupt { what, source: source.into() }
 }

@@ -7,14 +7,15 @@ use async_trait::async_trait;
 use doorward_domain::store::{ReadUnit, WriteUnit};
 use doorward_domain::{Store, StoreError};
 use sqlx::postgres::{PgConnectOptions, PgListener, PgPoolOptions};
-use sqlx::{AssertSqlSafe, Connection, PgPool, Postgres, Transaction};
+use sqlx::{Connection, PgPool, Postgres};
 use thiserror::Error;
 use tokio::sync::Mutex;
 
-use crate::OpenError;
 use crate::error::store_error;
-use crate::migrations::{self, POSTGRES, migrator};
+use crate::migrations::POSTGRES;
 use crate::unit::Unit;
+use crate::units::Units;
+use crate::{OpenError, OwnedStore};
 
 /// The name of a PostgreSQL schema: 1 to 63 lower-case ASCII letters, digits and underscores, beginning with a
 /// letter. It becomes part of statements, which nothing else does.
@@ -69,9 +70,7 @@ impl Default for PostgresOptions {
 /// Transactions are READ COMMITTED. The schema is set for each transaction and nothing is set for a session, so
 /// that nothing is lost to a transaction-mode pooler; it has to carry prepared statements.
 pub struct PostgresStore {
-    pool: PgPool,
-    begin_read: Arc<str>,
-    begin_write: Arc<str>,
+    units: Arc<Units<Postgres>>,
     schema: SchemaName,
     /// One connection besides the others, for listening.
     listening: PgPool,
@@ -94,7 +93,7 @@ impl PostgresStore {
     /// [`OpenError`] when the database cannot be reached or migrated.
     pub async fn open(url: &str, options: PostgresOptions) -> Result<Self, OpenError> {
         let store = Self::connect(url, options).await?;
-        store.migrate().await?;
+        store.units.migrate(&POSTGRES, Some(&store.schema.0)).await?;
         Ok(store)
     }
 
@@ -105,12 +104,7 @@ impl PostgresStore {
     /// [`OpenError`], [`OpenError::SchemaVersion`] among others.
     pub async fn open_migrated(url: &str, options: PostgresOptions) -> Result<Self, OpenError> {
         let store = Self::connect(url, options).await?;
-        let mut transaction = store.begin(&store.begin_read).await.map_err(OpenError::Unreachable)?;
-        let found = sqlx::query_scalar("SELECT max(version) FROM doorward_migrations WHERE success")
-            .fetch_one(&mut *transaction)
-            .await
-            .unwrap_or(None::<i64>);
-        migrations::check_version(POSTGRES, found.unwrap_or(0))?;
+        store.units.check_version(&POSTGRES).await?;
         Ok(store)
     }
 
@@ -144,32 +138,22 @@ impl PostgresStore {
         // One round trip: begin, and find the tables whatever the connection was used for before.
         let begin = |mode| Arc::from(format!("BEGIN {mode}; SET LOCAL search_path TO {}", schema.0));
         Ok(Self {
-            pool,
+            units: Arc::new(Units {
+                writer: pool.clone(),
+                readers: pool,
+                begin_read: begin("ISOLATION LEVEL READ COMMITTED READ ONLY"),
+                begin_write: begin("ISOLATION LEVEL READ COMMITTED READ WRITE"),
+            }),
             listening: PgPoolOptions::new().max_connections(1).acquire_timeout(PATIENCE).connect_lazy_with(connect),
             listener: Mutex::new(None),
-            begin_read: begin("ISOLATION LEVEL READ COMMITTED READ ONLY"),
-            begin_write: begin("ISOLATION LEVEL READ COMMITTED READ WRITE"),
             schema,
         })
     }
 
-    async fn migrate(&self) -> Result<(), OpenError> {
-        let mut transaction = self.begin(&self.begin_write).await.map_err(OpenError::Unreachable)?;
-        // Held until the transaction ends; the number is arbitrary and Doorward's own.
-        sqlx::query("SELECT pg_advisory_xact_lock($1)")
-            .bind(0x646f_6f72_7761_7264_i64)
-            .execute(&mut *transaction)
-            .await
-            .map_err(OpenError::Unreachable)?;
-        let mut migrator = migrator(POSTGRES);
-        migrator.create_schema(self.schema.0.clone());
-        migrator.run(&mut *transaction).await.map_err(OpenError::Migration)?;
-        transaction.commit().await.map_err(OpenError::Unreachable)
-    }
-
-    /// The one place where a statement is not a literal: it holds a [`SchemaName`].
-    async fn begin(&self, statement: &Arc<str>) -> Result<Transaction<'static, Postgres>, sqlx::Error> {
-        self.pool.begin_with(AssertSqlSafe(Arc::clone(statement))).await
+    /// Units on owned tables in the same schema, on the same connections.
+    #[must_use]
+    pub fn owned(&self) -> OwnedStore<Postgres> {
+        OwnedStore::sharing(Arc::clone(&self.units))
     }
 
     async fn listen(&self) -> Result<PgListener, sqlx::Error> {
@@ -177,20 +161,16 @@ impl PostgresStore {
         listener.listen(CHANNEL).await?;
         Ok(listener)
     }
-
-    async fn unit(&self, statement: &Arc<str>) -> Result<Box<Unit<Postgres>>, StoreError> {
-        Ok(Box::new(Unit::new(self.begin(statement).await.map_err(store_error)?)))
-    }
 }
 
 #[async_trait]
 impl Store for PostgresStore {
     async fn read(&self) -> Result<Box<dyn ReadUnit>, StoreError> {
-        Ok(self.unit(&self.begin_read).await?)
+        Ok(Box::new(Unit::new(self.units.read().await?)))
     }
 
     async fn write(&self) -> Result<Box<dyn WriteUnit>, StoreError> {
-        Ok(self.unit(&self.begin_write).await?)
+        Ok(Box::new(Unit::new(self.units.write().await?)))
     }
 
     /// Listens for the notifications that a trigger sends. Through a transaction-mode pooler none arrives.

@@ -1,26 +1,26 @@
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use doorward_domain::store::{ReadUnit, WriteUnit};
 use doorward_domain::{Store, StoreError};
+use sqlx::Sqlite;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{Sqlite, SqlitePool};
 use url::form_urlencoded;
 
-use crate::OpenError;
-use crate::error::store_error;
-use crate::migrations::{self, SQLITE, migrator};
+use crate::migrations::SQLITE;
 use crate::unit::Unit;
+use crate::units::Units;
+use crate::{OpenError, OwnedStore};
 
 /// Everything in one SQLite file: one writer, several readers, write-ahead log.
 ///
 /// A commit has reached the disk (`synchronous=FULL`) before it is answered. Write units begin with
 /// `BEGIN IMMEDIATE` on a single connection, so they queue here in order instead of failing as busy there.
 pub struct SqliteStore {
-    writer: SqlitePool,
-    readers: SqlitePool,
+    units: Arc<Units<Sqlite>>,
 }
 
 /// How long a unit waits for its turn before the database counts as unavailable.
@@ -35,7 +35,7 @@ impl SqliteStore {
     /// [`OpenError`] when the URL names no file, or the file cannot be opened or migrated.
     pub async fn open(url: &str, max_readers: u32) -> Result<Self, OpenError> {
         let store = Self::connect(url, max_readers, true).await?;
-        store.migrate().await?;
+        store.units.migrate(&SQLITE, None).await?;
         Ok(store)
     }
 
@@ -46,11 +46,7 @@ impl SqliteStore {
     /// [`OpenError`], [`OpenError::SchemaVersion`] among others.
     pub async fn open_migrated(url: &str, max_readers: u32) -> Result<Self, OpenError> {
         let store = Self::connect(url, max_readers, false).await?;
-        let found = sqlx::query_scalar("SELECT max(version) FROM doorward_migrations WHERE success")
-            .fetch_one(&store.writer)
-            .await
-            .unwrap_or(None::<i64>);
-        migrations::check_version(SQLITE, found.unwrap_or(0))?;
+        store.units.check_version(&SQLITE).await?;
         Ok(store)
     }
 
@@ -87,17 +83,14 @@ impl SqliteStore {
             .acquire_timeout(PATIENCE)
             .test_before_acquire(false)
             .connect_lazy_with(options.create_if_missing(false).read_only(true));
-        Ok(Self { writer, readers })
+        let units = Units { writer, readers, begin_read: "BEGIN".into(), begin_write: "BEGIN IMMEDIATE".into() };
+        Ok(Self { units: Arc::new(units) })
     }
 
-    async fn migrate(&self) -> Result<(), OpenError> {
-        let mut transaction = self.writer.begin_with("BEGIN IMMEDIATE").await.map_err(OpenError::Unreachable)?;
-        migrator(SQLITE).run(&mut *transaction).await.map_err(OpenError::Migration)?;
-        transaction.commit().await.map_err(OpenError::Unreachable)
-    }
-
-    async fn begin(&self, pool: &SqlitePool, statement: &'static str) -> Result<Box<Unit<Sqlite>>, StoreError> {
-        Ok(Box::new(Unit::new(pool.begin_with(statement).await.map_err(store_error)?)))
+    /// Units on owned tables in the same file, on the same connections.
+    #[must_use]
+    pub fn owned(&self) -> OwnedStore<Sqlite> {
+        OwnedStore::sharing(Arc::clone(&self.units))
     }
 }
 
@@ -115,11 +108,11 @@ fn options(url: &str) -> Result<SqliteConnectOptions, OpenError> {
 #[async_trait]
 impl Store for SqliteStore {
     async fn read(&self) -> Result<Box<dyn ReadUnit>, StoreError> {
-        Ok(self.begin(&self.readers, "BEGIN").await?)
+        Ok(Box::new(Unit::new(self.units.read().await?)))
     }
 
     async fn write(&self) -> Result<Box<dyn WriteUnit>, StoreError> {
-        Ok(self.begin(&self.writer, "BEGIN IMMEDIATE").await?)
+        Ok(Box::new(Unit::new(self.units.write().await?)))
     }
 
     /// Never: what another process writes is found by looking.

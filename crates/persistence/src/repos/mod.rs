@@ -11,17 +11,8 @@ mod users;
 
 use doorward_domain::{StoreError, Timestamp};
 
-use crate::dialect::Gives;
-use crate::error::{corrupt, store_error};
-
-/// A column of a row.
-fn column<D: Gives<T>, T>(row: &D::Row, name: &'static str) -> Result<T, StoreError> {
-    D::column(row, name).map_err(store_error)
-}
-
-fn moment<D: Gives<i64>>(row: &D::Row, name: &'static str) -> Result<Timestamp, StoreError> {
-    column::<D, i64>(row, name).map(Timestamp::from_unix_micros)
-}
+use crate::dialect::{Gives, column, moment};
+use crate::error::corrupt;
 
 fn optional_moment<D: Gives<Option<i64>>>(row: &D::Row, name: &'static str) -> Result<Option<Timestamp>, StoreError> {
     Ok(column::<D, Option<i64>>(row, name)?.map(Timestamp::from_unix_micros))
