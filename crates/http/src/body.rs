@@ -1,30 +1,58 @@
-//! Reading JSON bodies strictly.
+//! Reading JSON bodies and queries strictly.
 //!
 //! A body is read into [`Fields`] first, and a request takes its fields out of them one by one. So every error of
 //! a body is told at once, by field and code, and no value is ever echoed, which a deserializer's message would.
 
 use std::fmt;
-use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body as HttpBody;
-use axum::extract::{FromRef, FromRequest, Request};
+use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::http::HeaderMap;
 use axum::http::header::CONTENT_TYPE;
+use axum::http::request::Parts;
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt as _;
 use secrecy::SecretString;
 use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, Visitor};
 use serde_json::Value;
+use url::form_urlencoded;
 
 use crate::config::{HttpConfig, HttpLimits};
 use crate::problem::{FieldError, Kind, Problem};
 
-/// A request body of type `T`.
-pub(crate) struct Body<T>(pub(crate) T);
+/// More fields than any request has.
+const MOST_FIELDS: usize = 64;
 
-/// A type that a JSON object can be read into.
-pub(crate) trait FromFields: Sized {
+/// A request body of type `T`: a JSON object in which every field is known, named once and of the right type.
+///
+/// A body that is not gets the problem that says so, as on every route of Doorward.
+///
+/// ```
+/// use doorward_http::body::{Body, Fields, FromFields};
+///
+/// struct NewNote { text: String }
+///
+/// impl FromFields for NewNote {
+///     fn from_fields(fields: &mut Fields) -> Option<Self> {
+///         Some(Self { text: fields.text("text")? })
+///     }
+/// }
+///
+/// async fn add(Body(note): Body<NewNote>) -> String {
+///     note.text
+/// }
+/// ```
+#[derive(Clone, Copy, Debug)]
+pub struct Body<T>(pub T);
+
+/// The query of a request, of type `T`: every parameter is known and given once. Each is a text to
+/// [`Fields`].
+#[derive(Clone, Copy, Debug)]
+pub struct Query<T>(pub T);
+
+/// A type that a JSON object or a query can be read into.
+pub trait FromFields: Sized {
     /// Whether no body at all stands for an empty object.
     const MAY_BE_ABSENT: bool = false;
 
@@ -36,14 +64,13 @@ impl<T, S> FromRequest<S> for Body<T>
 where
     T: FromFields,
     S: Send + Sync,
-    Arc<HttpConfig>: FromRef<S>,
 {
     type Rejection = Problem;
 
-    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
-        let config = Arc::<HttpConfig>::from_ref(state);
+    async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
         let (parts, body) = request.into_parts();
-        let bytes = read(body, &config.limits).await?;
+        let limits = HttpConfig::of(&parts.extensions).map(|config| config.limits).unwrap_or_default();
+        let bytes = read(body, &limits).await?;
         let mut fields = if bytes.is_empty() && T::MAY_BE_ABSENT {
             Fields::default()
         } else if is_json(&parts.headers) {
@@ -55,6 +82,23 @@ where
         match (value, fields.finish()) {
             (Some(value), errors) if errors.is_empty() => Ok(Self(value)),
             (_, errors) => Err(Problem::validation(errors)),
+        }
+    }
+}
+
+impl<T, S> FromRequestParts<S> for Query<T>
+where
+    T: FromFields,
+    S: Send + Sync,
+{
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        let mut fields = Fields::from_query(parts.uri.query().unwrap_or_default())?;
+        let value = T::from_fields(&mut fields);
+        match (value, fields.finish()) {
+            (Some(value), errors) if errors.is_empty() => Ok(Self(value)),
+            (_, errors) => Err(Problem::bad_query(errors)),
         }
     }
 }
@@ -95,9 +139,9 @@ fn is_json(headers: &HeaderMap) -> bool {
     }
 }
 
-/// The fields of a JSON object, and what has been found wrong with them.
-#[derive(Default)]
-pub(crate) struct Fields {
+/// The fields of a JSON object or a query, and what has been found wrong with them.
+#[derive(Debug, Default)]
+pub struct Fields {
     present: Vec<(String, Value)>,
     errors: Vec<FieldError>,
 }
@@ -115,6 +159,18 @@ impl Fields {
         Ok(Self { present: present.0, errors: Vec::new() })
     }
 
+    /// A parameter that is repeated is refused: which of them counts differs from one reader to the next.
+    fn from_query(query: &str) -> Result<Self, Problem> {
+        let mut present: Vec<(String, Value)> = Vec::new();
+        for (name, value) in form_urlencoded::parse(query.as_bytes()) {
+            if present.len() >= MOST_FIELDS || present.iter().any(|(known, _)| *known == name) {
+                return Err(Problem::from(Kind::BadRequest).with_detail("The query has to name each parameter once"));
+            }
+            present.push((name.into_owned(), Value::String(value.into_owned())));
+        }
+        Ok(Self { present, errors: Vec::new() })
+    }
+
     /// Takes a field that need not be there. `null` counts as absent.
     fn take(&mut self, name: &str) -> Option<Value> {
         let at = self.present.iter().position(|(present, _)| present == name)?;
@@ -123,12 +179,13 @@ impl Fields {
     }
 
     /// Whether the field is there, be it `null`.
-    pub(crate) fn has(&self, name: &str) -> bool {
+    #[must_use]
+    pub fn has(&self, name: &str) -> bool {
         self.present.iter().any(|(present, _)| present == name)
     }
 
     /// A text that need not be there.
-    pub(crate) fn optional_text(&mut self, name: &str) -> Option<String> {
+    pub fn optional_text(&mut self, name: &str) -> Option<String> {
         if let Value::String(text) = self.take(name)? {
             Some(text)
         } else {
@@ -138,7 +195,7 @@ impl Fields {
     }
 
     /// A text that has to be there.
-    pub(crate) fn text(&mut self, name: &str) -> Option<String> {
+    pub fn text(&mut self, name: &str) -> Option<String> {
         let errors_before = self.errors.len();
         let text = self.optional_text(name);
         if text.is_none() && self.errors.len() == errors_before {
@@ -147,17 +204,28 @@ impl Fields {
         text
     }
 
+    /// A boolean that has to be there.
+    pub fn boolean(&mut self, name: &str) -> Option<bool> {
+        match self.take(name) {
+            Some(Value::Bool(value)) => return Some(value),
+            Some(_) => self.refuse(FieldError::new(name, "wrong_type", "must be true or false")),
+            None => self.refuse(FieldError::new(name, "required", "is required")),
+        }
+        None
+    }
+
     /// A secret that has to be there.
     pub(crate) fn secret(&mut self, name: &str) -> Option<SecretString> {
         self.text(name).map(SecretString::from)
     }
 
     /// Takes what a parser made of a field, or notes its error.
-    pub(crate) fn noting<T>(&mut self, parsed: Result<T, FieldError>) -> Option<T> {
+    pub fn noting<T>(&mut self, parsed: Result<T, FieldError>) -> Option<T> {
         parsed.map_err(|error| self.refuse(error)).ok()
     }
 
-    pub(crate) fn refuse(&mut self, error: FieldError) {
+    /// Notes what is wrong with a field.
+    pub fn refuse(&mut self, error: FieldError) {
         self.errors.push(error);
     }
 
@@ -197,7 +265,7 @@ impl<'de> Deserialize<'de> for UniqueFields {
                 let mut fields: Vec<(String, Value)> = Vec::new();
                 while let Some((name, value)) = map.next_entry::<String, Value>()? {
                     // More fields than any request has cannot be right, and comparing them all would be slow.
-                    if fields.len() > 64 || fields.iter().any(|(known, _)| *known == name) {
+                    if fields.len() >= MOST_FIELDS || fields.iter().any(|(known, _)| *known == name) {
                         return Err(A::Error::custom(UniqueFields::EXPECTED));
                     }
                     fields.push((name, value));

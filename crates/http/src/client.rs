@@ -1,8 +1,8 @@
+use std::convert::Infallible;
 use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
-use std::sync::Arc;
 
-use axum::extract::{ConnectInfo, FromRef, FromRequestParts};
+use axum::extract::{ConnectInfo, FromRequestParts};
 use axum::http::header::USER_AGENT;
 use axum::http::request::Parts;
 use axum::http::{Extensions, HeaderMap};
@@ -11,7 +11,6 @@ use ipnet::IpNet;
 
 use crate::config::HttpConfig;
 use crate::language;
-use crate::problem::Problem;
 
 /// The networks whose word on where a request came from is taken.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -53,26 +52,34 @@ impl ClientAddress {
     }
 }
 
-/// Extracts where a request came from.
-pub(crate) struct From(pub(crate) Client);
+/// Where a request came from, for the security log.
+///
+/// Among Doorward's routes, and in those that are served beside them, a trusted proxy is believed; elsewhere the address
+/// is that of the connection.
+#[derive(Clone, Debug)]
+pub struct ComesFrom(pub Client);
 
-impl<S> FromRequestParts<S> for From
-where
-    S: Send + Sync,
-    Arc<HttpConfig>: FromRef<S>,
-{
-    type Rejection = Problem;
-
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
-        let config = Arc::<HttpConfig>::from_ref(state);
+impl ComesFrom {
+    pub(crate) fn of(parts: &Parts) -> Self {
+        let config = HttpConfig::of(&parts.extensions);
+        let nobody = TrustedProxies::default();
+        let trusted = config.map_or(&nobody, |config| &config.trusted_proxies);
+        let languages = config.map_or(&[][..], |config| &config.languages);
         let user_agent = parts.headers.get(USER_AGENT).map(|value| String::from_utf8_lossy(value.as_bytes()));
-        Ok(Self(Client {
-            ip: peer(&parts.extensions)
-                .map(|peer| ClientAddress::resolve(peer, &parts.headers, &config.trusted_proxies).0),
+        Self(Client {
+            ip: peer(&parts.extensions).map(|peer| ClientAddress::resolve(peer, &parts.headers, trusted).0),
             user_agent: user_agent.map(|text| UserAgent::sanitized(&text)),
             request_id: parts.extensions.get::<RequestId>().cloned(),
-            locale: language::preferred(&parts.headers, &config.languages),
-        }))
+            locale: language::preferred(&parts.headers, languages),
+        })
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for ComesFrom {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
+        Ok(Self::of(parts))
     }
 }
 

@@ -1,6 +1,7 @@
+use std::sync::Arc;
 use std::time::Duration;
 
-use axum::http::HeaderValue;
+use axum::http::{Extensions, HeaderValue};
 use doorward_domain::Locale;
 use thiserror::Error;
 use url::Url;
@@ -51,6 +52,11 @@ impl HttpConfig {
             languages: Vec::new(),
             public_url,
         })
+    }
+
+    /// The configuration of the routes that a request has come to; `None` outside of Doorward's layers.
+    pub(crate) fn of(extensions: &Extensions) -> Option<&Self> {
+        extensions.get::<Arc<Self>>().map(|config| &**config)
     }
 
     /// Whether clients reach the service over TLS.

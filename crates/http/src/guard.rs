@@ -2,7 +2,8 @@ use std::fmt;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use doorward_auth::{Auth, AuthenticationError, CurrentUser};
+use doorward_auth::{Auth, AuthenticationError, CurrentUser, Fault};
+use doorward_domain::{Client, EventReason};
 use secrecy::SecretString;
 
 /// The port that tells whose access token it is: Doorward itself ([`Auth`]) where it is embedded, or a
@@ -16,6 +17,23 @@ pub trait Authenticate: Send + Sync {
     /// [`AuthenticationError::Unauthenticated`] without a reason; [`AuthenticationError::Stale`] when too little is
     /// known at the moment to tell.
     async fn authenticate(&self, token: &SecretString) -> Result<CurrentUser, AuthenticationError>;
+
+    /// Notes that a user asked for what is not theirs to reach, with [`EventReason::OtherOwner`] or
+    /// [`EventReason::UnknownResource`]: in the security log where there is one, else in the log of the process.
+    ///
+    /// # Errors
+    ///
+    /// [`Fault`]; the request is answered as one that failed then.
+    async fn note_refused_access(&self, user: &CurrentUser, reason: EventReason, client: &Client) -> Result<(), Fault> {
+        tracing::warn!(
+            user = %user.id(),
+            session = %user.session_id(),
+            reason = reason.as_str(),
+            ip = client.ip.map(tracing::field::display),
+            "access to a resource was refused"
+        );
+        Ok(())
+    }
 }
 
 #[async_trait]
@@ -23,6 +41,10 @@ impl Authenticate for Auth {
     async fn authenticate(&self, token: &SecretString) -> Result<CurrentUser, AuthenticationError> {
         // The method of the type itself, which asks no database and so has nothing to wait for.
         Auth::authenticate(self, token)
+    }
+
+    async fn note_refused_access(&self, user: &CurrentUser, reason: EventReason, client: &Client) -> Result<(), Fault> {
+        self.record_refused_access(user, reason, client).await
     }
 }
 
@@ -43,6 +65,15 @@ impl AccessGuard {
 
     pub(crate) async fn authenticate(&self, token: &SecretString) -> Result<CurrentUser, AuthenticationError> {
         self.0.authenticate(token).await
+    }
+
+    pub(crate) async fn note_refused_access(
+        &self,
+        user: &CurrentUser,
+        reason: EventReason,
+        client: &Client,
+    ) -> Result<(), Fault> {
+        self.0.note_refused_access(user, reason, client).await
     }
 }
 

@@ -9,14 +9,15 @@
 //! |---|---|
 //! | an endpoint | `routes/` |
 //! | what a refused request gets, and how a use case's error becomes it | [`problem`] |
-//! | how a body is read | `body.rs` |
+//! | how a body or a query is read | [`body`] |
+//! | how a path comes to name what a user owns, and nothing else | [`Owner`], [`OwnedItem`] |
 //! | which address a client has behind a proxy | [`ClientAddress`] |
 //! | when a cookie is believed | `origin.rs` |
 //! | which services may ask about tokens, and how they show who they are | [`Clients`], `client_auth.rs` |
 //! | how another service takes the tokens | `verifier.rs`, with the feature `verifier` |
 
 #[cfg(feature = "server")]
-mod body;
+pub mod body;
 #[cfg(feature = "server")]
 mod client;
 #[cfg(feature = "server")]
@@ -39,6 +40,7 @@ mod language;
 mod middleware;
 #[cfg(feature = "server")]
 mod origin;
+mod owner;
 #[cfg(feature = "server")]
 mod parameters;
 pub mod problem;
@@ -48,7 +50,7 @@ mod routes;
 pub mod verifier;
 
 #[cfg(feature = "server")]
-pub use client::{ClientAddress, TrustedProxies};
+pub use client::{ClientAddress, ComesFrom, TrustedProxies};
 #[cfg(feature = "server")]
 pub use clients::{
     ClientId, Clients, DuplicateClient, InvalidClientId, InvalidSecretDigest, SecretDigest, new_client_secret,
@@ -59,5 +61,6 @@ pub use current_user::{CurrentUser, OptionalUser, RequireRole, RoleName};
 #[cfg(feature = "server")]
 pub use draining::Draining;
 pub use guard::{AccessGuard, Authenticate};
+pub use owner::{OwnedItem, Owner};
 #[cfg(feature = "server")]
-pub use routes::routes;
+pub use routes::{routes, routes_with};

@@ -31,6 +31,7 @@ pub(crate) async fn every_request(
     let started = Instant::now();
     let id = request_id(request.headers(), &auth);
     request.extensions_mut().insert(id.clone());
+    request.extensions_mut().insert(Arc::clone(&config));
     let method = request.method().clone();
     // The route's pattern and not the path: a path may hold anything.
     let route = request.extensions().get::<MatchedPath>().map_or("-".into(), |path| path.as_str().to_owned());

@@ -1,15 +1,15 @@
 //! Problem responses (RFC 9457). What the error of a use case becomes is in `problem/use_cases.rs`.
 
-#[cfg(any(feature = "server", feature = "verifier"))]
 use std::error::Error;
-#[cfg(any(feature = "server", feature = "verifier"))]
 use std::fmt::Write as _;
 use std::time::Duration;
 
 use axum::http::header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
-use doorward_auth::{AuthenticationError, Unauthenticated};
+use doorward_auth::password::HashingError;
+use doorward_auth::{AuthenticationError, Fault, Unauthenticated};
+use doorward_domain::StoreError;
 use serde::Serialize;
 
 #[cfg(feature = "server")]
@@ -49,6 +49,10 @@ pub enum Kind {
     RequestTimeout,
     /// The address has an account.
     EmailTaken,
+    /// There is no room for more: the user has as many of these as one may have.
+    QuotaExceeded,
+    /// It has changed since the version that `If-Match` names.
+    VersionConflict,
     /// The body is too long.
     PayloadTooLarge,
     /// The body is of another type than JSON.
@@ -92,6 +96,10 @@ impl Kind {
                 (StatusCode::REQUEST_TIMEOUT, "request_timeout", "The request did not arrive in time")
             }
             Self::EmailTaken => (StatusCode::CONFLICT, "email_taken", "The address has an account already"),
+            Self::QuotaExceeded => (StatusCode::CONFLICT, "quota_exceeded", "There is no room for more of these"),
+            Self::VersionConflict => {
+                (StatusCode::PRECONDITION_FAILED, "version_conflict", "It has changed since it was read")
+            }
             Self::PayloadTooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "payload_too_large", "The body is too long"),
             Self::UnsupportedMediaType => {
                 (StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", "The body has to be application/json")
@@ -128,6 +136,14 @@ pub struct FieldError {
     pub detail: String,
 }
 
+impl FieldError {
+    /// The field, the broken rule's name and the rule in words. Never the value: it may be a secret.
+    #[must_use]
+    pub fn new(field: impl Into<String>, code: &'static str, detail: impl Into<String>) -> Self {
+        Self { field: field.into(), code, detail: detail.into() }
+    }
+}
+
 /// A refused request, ready to be answered.
 #[derive(Clone, Debug)]
 pub struct Problem {
@@ -149,6 +165,12 @@ impl Problem {
     #[must_use]
     pub fn validation(errors: Vec<FieldError>) -> Self {
         Self { errors, ..Self::from(Kind::ValidationFailed) }
+    }
+
+    /// A query that cannot be read, by parameter.
+    #[must_use]
+    pub fn bad_query(errors: Vec<FieldError>) -> Self {
+        Self { errors, ..Self::from(Kind::BadRequest) }
     }
 
     /// No access token, or one that is not valid (RFC 6750 section 3).
@@ -226,8 +248,27 @@ impl From<AuthenticationError> for Problem {
     }
 }
 
+impl From<Fault> for Problem {
+    /// Logs the whole chain of causes, once; the client learns the kind alone.
+    fn from(fault: Fault) -> Self {
+        let kind = match &fault {
+            Fault::Hashing(HashingError::Overloaded) => return Kind::Overloaded.into(),
+            Fault::Store(StoreError::Unavailable(_) | StoreError::Retryable(_)) => Kind::Unavailable,
+            Fault::Store(_) | Fault::Hashing(_) | Fault::Token(_) | Fault::Entropy(_) => Kind::Internal,
+        };
+        tracing::error!(error = %chain(&fault), "request failed");
+        kind.into()
+    }
+}
+
+impl From<StoreError> for Problem {
+    /// For handlers that use a repository of their own.
+    fn from(error: StoreError) -> Self {
+        Fault::from(error).into()
+    }
+}
+
 /// An error and its causes, for the log.
-#[cfg(any(feature = "server", feature = "verifier"))]
 pub(crate) fn chain(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
@@ -250,5 +291,23 @@ mod tests {
         codes.sort_unstable();
         codes.dedup();
         assert_eq!(codes.len(), kinds.len());
+    }
+
+    #[test]
+    fn a_fault_says_whether_waiting_helps_and_nothing_of_its_cause() {
+        let cause = || Box::<dyn Error + Send + Sync>::from("users_email_key in /var/lib");
+        for (fault, kind) in [
+            (Fault::Store(StoreError::Unavailable(cause())), Kind::Unavailable),
+            (Fault::Store(StoreError::Retryable(cause())), Kind::Unavailable),
+            (Fault::Store(StoreError::Corrupt { what: "user", source: cause() }), Kind::Internal),
+            (Fault::Hashing(HashingError::Overloaded), Kind::Overloaded),
+            (Fault::Hashing(HashingError::Unreadable), Kind::Internal),
+        ] {
+            let problem = Problem::from(fault);
+            assert_eq!(problem.kind, kind);
+            assert_eq!(problem.detail, None);
+            let response = problem.into_response();
+            assert_eq!(response.headers().contains_key(RETRY_AFTER), kind != Kind::Internal);
+        }
     }
 }

@@ -1,26 +1,12 @@
 //! What the error of a use case becomes: one place for all of them.
 
-use doorward_auth::password::HashingError;
 use doorward_auth::{
-    ChangePasswordError, EndSessionError, Fault, LoginError, LogoutAllError, LogoutError, OneTimeTokenError,
-    ProfileError, ReauthenticationError, RefreshError, RegisterError, ResetPasswordError,
+    ChangePasswordError, EndSessionError, LoginError, LogoutAllError, LogoutError, OneTimeTokenError, ProfileError,
+    ReauthenticationError, RefreshError, RegisterError, ResetPasswordError,
 };
-use doorward_domain::{InvalidEmail, InvalidName, PasswordRefused, StoreError};
+use doorward_domain::{InvalidEmail, InvalidName, PasswordRefused};
 
-use super::{FieldError, Kind, Problem, chain};
-
-impl From<Fault> for Problem {
-    /// Logs the whole chain of causes, once; the client learns the kind alone.
-    fn from(fault: Fault) -> Self {
-        let kind = match &fault {
-            Fault::Hashing(HashingError::Overloaded) => return Kind::Overloaded.into(),
-            Fault::Store(StoreError::Unavailable(_) | StoreError::Retryable(_)) => Kind::Unavailable,
-            Fault::Store(_) | Fault::Hashing(_) | Fault::Token(_) | Fault::Entropy(_) => Kind::Internal,
-        };
-        tracing::error!(error = %chain(&fault), "request failed");
-        kind.into()
-    }
-}
+use super::{FieldError, Kind, Problem};
 
 impl From<LoginError> for Problem {
     fn from(error: LoginError) -> Self {
@@ -128,12 +114,6 @@ impl From<EndSessionError> for Problem {
     }
 }
 
-impl FieldError {
-    pub(crate) fn new(field: impl Into<String>, code: &'static str, detail: impl Into<String>) -> Self {
-        Self { field: field.into(), code, detail: detail.into() }
-    }
-}
-
 /// A password's refusal as a field error.
 pub(crate) fn password_error(field: &str, refused: PasswordRefused) -> FieldError {
     let code = match refused {
@@ -158,32 +138,4 @@ pub(crate) fn name_error(field: &str, refused: InvalidName) -> FieldError {
         InvalidName::ControlCharacter => "invalid_character",
     };
     FieldError::new(field, code, refused.to_string())
-}
-
-#[cfg(test)]
-mod tests {
-    use std::error::Error;
-
-    use axum::http::header::RETRY_AFTER;
-    use axum::response::IntoResponse as _;
-
-    use super::*;
-
-    #[test]
-    fn a_fault_says_whether_waiting_helps_and_nothing_of_its_cause() {
-        let cause = || Box::<dyn Error + Send + Sync>::from("users_email_key in /var/lib");
-        for (fault, kind) in [
-            (Fault::Store(StoreError::Unavailable(cause())), Kind::Unavailable),
-            (Fault::Store(StoreError::Retryable(cause())), Kind::Unavailable),
-            (Fault::Store(StoreError::Corrupt { what: "user", source: cause() }), Kind::Internal),
-            (Fault::Hashing(HashingError::Overloaded), Kind::Overloaded),
-            (Fault::Hashing(HashingError::Unreadable), Kind::Internal),
-        ] {
-            let problem = Problem::from(fault);
-            assert_eq!(problem.kind, kind);
-            assert_eq!(problem.detail, None);
-            let response = problem.into_response();
-            assert_eq!(response.headers().contains_key(RETRY_AFTER), kind != Kind::Internal);
-        }
-    }
 }

@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use super::session::{email, name, password};
 use crate::body::{Body, Fields, FromFields};
-use crate::client::From as ComesFrom;
+use crate::client::ComesFrom;
 use crate::current_user::CurrentUser;
 use crate::problem::Problem;
 

@@ -13,7 +13,7 @@ use secrecy::SecretString;
 use super::account::verification_sent;
 use super::session::{email, password};
 use crate::body::{Body, Fields, FromFields};
-use crate::client::From as ComesFrom;
+use crate::client::ComesFrom;
 use crate::problem::Problem;
 
 pub(super) struct AddressBody(EmailAddress);

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::FromRef;
 use axum::http::Method;
-use axum::http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderName, RETRY_AFTER};
+use axum::http::header::{AUTHORIZATION, CONTENT_TYPE, ETAG, HeaderName, IF_MATCH, LOCATION, RETRY_AFTER};
 use axum::routing::{delete, get, post};
 use doorward_auth::Auth;
 use tower_http::catch_panic::CatchPanicLayer;
@@ -55,6 +55,12 @@ impl FromRef<Shared> for Arc<HttpConfig> {
 ///
 /// The client's address is known where the server gives `ConnectInfo<SocketAddr>`.
 pub fn routes(auth: Auth, config: HttpConfig) -> Router {
+    routes_with(auth, config, Router::new())
+}
+
+/// The same, with routes of one's own beside them. Their requests get what Doorward's get: an id, a time limit, a line in
+/// the log, the headers of every answer, and the client's address behind a trusted proxy. They bring no fallback.
+pub fn routes_with(auth: Auth, config: HttpConfig, own: Router) -> Router {
     let config = Arc::new(config);
     let every_request =
         axum::middleware::from_fn_with_state((auth.clone(), Arc::clone(&config)), middleware::every_request);
@@ -80,6 +86,7 @@ pub fn routes(auth: Auth, config: HttpConfig) -> Router {
         .route("/api/auth/reset-password", post(mailed::request_password_reset))
         .route("/api/auth/reset-password/confirm", post(mailed::reset_password))
         .merge(pages::routes())
+        .merge(own.with_state(()))
         .route("/.well-known/jwks.json", get(service::jwks))
         .route("/.well-known/oauth-authorization-server", get(service::metadata))
         .route("/healthz", get(service::alive))
@@ -103,7 +110,7 @@ fn cors(config: &HttpConfig) -> Option<CorsLayer> {
         .allow_origin(AllowOrigin::list(config.cors_origins.0.iter().map(|origin| origin.header().clone())))
         .allow_credentials(true)
         .allow_methods([Method::GET, Method::POST, Method::PATCH, Method::PUT, Method::DELETE])
-        .allow_headers([AUTHORIZATION, CONTENT_TYPE, HeaderName::from_static("x-request-id")])
-        .expose_headers([RETRY_AFTER, HeaderName::from_static("x-request-id")]);
+        .allow_headers([AUTHORIZATION, CONTENT_TYPE, IF_MATCH, HeaderName::from_static("x-request-id")])
+        .expose_headers([ETAG, LOCATION, RETRY_AFTER, HeaderName::from_static("x-request-id")]);
     Some(layer)
 }

@@ -20,7 +20,7 @@ use url::form_urlencoded;
 
 use super::Shared;
 use crate::body;
-use crate::client::From as ComesFrom;
+use crate::client::ComesFrom;
 use crate::config::HttpConfig;
 use crate::problem::{Kind, Problem};
 

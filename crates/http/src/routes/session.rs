@@ -14,7 +14,7 @@ use serde::Serialize;
 
 use super::account::{UserView, verification_sent};
 use crate::body::{Body, Fields, FromFields};
-use crate::client::From as ComesFrom;
+use crate::client::ComesFrom;
 use crate::config::HttpConfig;
 use crate::current_user::{CurrentUser, bearer_token};
 use crate::problem::{FieldError, Problem, email_error, name_error, password_error};

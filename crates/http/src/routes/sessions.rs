@@ -10,7 +10,7 @@ use doorward_domain::{Session, SessionId, UserAgent};
 use serde::Serialize;
 use uuid::Uuid;
 
-use crate::client::From as ComesFrom;
+use crate::client::ComesFrom;
 use crate::current_user::CurrentUser;
 use crate::device;
 use crate::problem::{Kind, Problem};

@@ -10,7 +10,7 @@ use doorward_auth::token::CLIENT_ID;
 use doorward_auth::{Auth, Introspection};
 use serde_json::{Value, json};
 
-use crate::client::From as ComesFrom;
+use crate::client::ComesFrom;
 use crate::client_auth::ClientForm;
 use crate::config::HttpConfig;
 use crate::parameters::Refused;

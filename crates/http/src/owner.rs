@@ -1,0 +1,187 @@
+use std::ops::Deref;
+
+use axum::extract::{FromRef, FromRequestParts, RawPathParams};
+use axum::http::request::Parts;
+use doorward_domain::{Client, EventReason, OwnerScope};
+use uuid::Uuid;
+
+use crate::problem::{Kind, Problem};
+use crate::{AccessGuard, CurrentUser};
+
+/// The user that the request's access token names, as the owner of what the path names.
+///
+/// Where the path has a parameter `user_id`, it is the user's own id or `me`; anything else is 404 before anything is
+/// read, be it another user's id, one that nobody has or no id at all. Roles make no difference.
+///
+/// ```
+/// use axum::{Router, routing::get};
+/// use doorward_http::{AccessGuard, Owner};
+///
+/// async fn notes(owner: Owner) -> String {
+///     format!("the notes of {}", owner.scope().owner())
+/// }
+///
+/// fn router(guard: AccessGuard) -> Router {
+///     Router::new().route("/users/{user_id}/notes", get(notes)).with_state(guard)
+/// }
+/// ```
+#[derive(Clone, Debug)]
+pub struct Owner {
+    user: CurrentUser,
+    scope: OwnerScope,
+    guard: AccessGuard,
+    client: Client,
+}
+
+/// An [`Owner`], and the path's parameter `id`, which may name something that the owner has. What is no id names
+/// nothing.
+///
+/// ```
+/// use std::collections::HashMap;
+///
+/// use axum::extract::State;
+/// use doorward_domain::UserId;
+/// use doorward_http::OwnedItem;
+/// use doorward_http::problem::Problem;
+/// use uuid::Uuid;
+///
+/// type Notes = HashMap<(UserId, Uuid), String>;
+///
+/// async fn note(State(notes): State<Notes>, item: OwnedItem) -> Result<String, Problem> {
+///     match notes.get(&(item.scope().owner(), item.id())) {
+///         Some(note) => Ok(note.clone()),
+///         None => Err(item.not_found().await),
+///     }
+/// }
+/// ```
+#[derive(Clone, Debug)]
+pub struct OwnedItem {
+    owner: Owner,
+    id: Uuid,
+}
+
+impl Owner {
+    /// The proof that repositories of owned data ask for.
+    #[must_use]
+    pub const fn scope(&self) -> &OwnerScope {
+        &self.scope
+    }
+
+    /// Who it is.
+    #[must_use]
+    pub const fn user(&self) -> &CurrentUser {
+        &self.user
+    }
+
+    /// The answer to a request for something that the owner does not have, which goes on record: it may be somebody
+    /// else's.
+    pub async fn not_found(&self) -> Problem {
+        refused(&self.guard, &self.user, EventReason::UnknownResource, &self.client).await
+    }
+}
+
+impl OwnedItem {
+    /// The id that the path names.
+    #[must_use]
+    pub const fn id(&self) -> Uuid {
+        self.id
+    }
+}
+
+impl Deref for OwnedItem {
+    type Target = Owner;
+
+    fn deref(&self) -> &Owner {
+        &self.owner
+    }
+}
+
+/// One answer for whatever is not there for this user.
+async fn refused(guard: &AccessGuard, user: &CurrentUser, reason: EventReason, client: &Client) -> Problem {
+    match guard.note_refused_access(user, reason, client).await {
+        Ok(()) => Kind::NotFound.into(),
+        Err(fault) => fault.into(),
+    }
+}
+
+impl<S> FromRequestParts<S> for Owner
+where
+    S: Send + Sync,
+    AccessGuard: FromRef<S>,
+{
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let user = CurrentUser::from_request_parts(parts, state).await?;
+        let guard = AccessGuard::from_ref(state);
+        let client = client(parts);
+        let scope = match parameter(parts, "user_id").await {
+            Parameter::Absent => Some(user.scope()),
+            Parameter::Text(owner) => user.scope_of(&owner),
+            Parameter::Unreadable => None,
+        };
+        match scope {
+            Some(scope) => Ok(Self { user, scope, guard, client }),
+            None => Err(refused(&guard, &user, EventReason::OtherOwner, &client).await),
+        }
+    }
+}
+
+impl<S> FromRequestParts<S> for OwnedItem
+where
+    S: Send + Sync,
+    AccessGuard: FromRef<S>,
+{
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let owner = Owner::from_request_parts(parts, state).await?;
+        let id = match parameter(parts, "id").await {
+            Parameter::Text(text) => hyphenated(&text),
+            Parameter::Absent | Parameter::Unreadable => None,
+        };
+        match id {
+            Some(id) => Ok(Self { owner, id }),
+            None => Err(owner.not_found().await),
+        }
+    }
+}
+
+/// A UUID in the form in which Doorward writes it. The other forms that parsers take would be further names of one
+/// thing.
+fn hyphenated(text: &str) -> Option<Uuid> {
+    let id = Uuid::try_parse(text).ok()?;
+    (text.len() == uuid::fmt::Hyphenated::LENGTH).then_some(id)
+}
+
+/// A parameter of the path.
+enum Parameter {
+    /// The route has none of this name.
+    Absent,
+    Text(String),
+    /// Not UTF-8.
+    Unreadable,
+}
+
+async fn parameter(parts: &mut Parts, name: &str) -> Parameter {
+    use axum::extract::rejection::RawPathParamsRejection;
+    match RawPathParams::from_request_parts(parts, &()).await {
+        Ok(parameters) => match parameters.iter().find(|(known, _)| *known == name) {
+            Some((_, text)) => Parameter::Text(text.to_owned()),
+            None => Parameter::Absent,
+        },
+        Err(RawPathParamsRejection::MissingPathParams(_)) => Parameter::Absent,
+        Err(_) => Parameter::Unreadable,
+    }
+}
+
+#[cfg(feature = "server")]
+fn client(parts: &Parts) -> Client {
+    crate::ComesFrom::of(parts).0
+}
+
+/// What a service that only verifies tokens knows of its clients is its own.
+#[cfg(not(feature = "server"))]
+fn client(_: &Parts) -> Client {
+    Client::default()
+}
