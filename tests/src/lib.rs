@@ -28,6 +28,7 @@ pub mod postgres;
 pub mod proxy;
 pub mod service;
 pub mod smtp;
+pub mod task_stage;
 pub mod verbs;
 
 pub use client::{Answer, Client, Grant};

@@ -1,9 +1,10 @@
 //! One PostgreSQL server for the whole test run, started from the binaries that are on the machine.
 //!
 //! `DOORWARD_TEST_POSTGRES` names another server by its URL. Without that and without binaries the tests fail;
-//! they are never skipped.
+//! they are never skipped. Its user must be no superuser; `DOORWARD_TEST_POSTGRES_SUPERUSER` names one.
 
 use std::fs;
+use std::io::Write as _;
 use std::net::TcpListener;
 use std::os::unix::fs::chown;
 use std::path::{Path, PathBuf};
@@ -75,12 +76,13 @@ fn start() -> String {
     }
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let initdb = as_user(user.as_ref(), &binaries.join("initdb"))
-        .args(["--auth=trust", "--username=doorward", "--encoding=UTF8", "--locale=C", "--no-sync", "-D"])
+        .args(["--auth=trust", "--username=postgres", "--encoding=UTF8", "--locale=C", "--no-sync", "-D"])
         .arg(&data)
         .stdout(Stdio::null())
         .status()
         .unwrap();
     assert!(initdb.success(), "initdb failed");
+    make_role(as_user(user.as_ref(), &binaries.join("postgres")), &data);
     #[expect(clippy::zombie_processes, reason = "the watchdog ends it together with this process")]
     let server = as_user(user.as_ref(), &binaries.join("postgres"))
         .arg("-D")
@@ -96,6 +98,22 @@ fn start() -> String {
     wait_until_ready(&data);
     end_with_this_process(&server, &folder);
     format!("postgres://doorward@127.0.0.1:{port}/postgres")
+}
+
+/// Makes the role that services have: no superuser, since policies do not hold for one.
+fn make_role(mut postgres: Command, data: &Path) {
+    postgres.args(["--single", "-D"]).arg(data).arg("postgres");
+    let mut child = postgres.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let statements = "CREATE ROLE doorward LOGIN\nGRANT CREATE ON DATABASE postgres TO doorward\n\
+                      GRANT CREATE ON SCHEMA public TO doorward\n";
+    child.stdin.take().unwrap().write_all(statements.as_bytes()).unwrap();
+    assert!(child.wait().unwrap().success(), "the role could not be made");
+}
+
+/// The URL of the run's server for its superuser.
+pub fn superuser_url() -> String {
+    std::env::var("DOORWARD_TEST_POSTGRES_SUPERUSER")
+        .unwrap_or_else(|_| format!("postgres://postgres@{}/postgres", address()))
 }
 
 /// PostgreSQL refuses to run as root, so somebody else has to.

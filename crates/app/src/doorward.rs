@@ -11,17 +11,19 @@ use doorward_auth::{
     Administration, Auth, AuthParts, AuthSettings, Fault, MasterKey, MemoryRevocations, OneTimeTokens, RefreshTokens,
     RegistrationMode, RootSecret, Sealer,
 };
-use doorward_domain::{Clock, Entropy, EventId, SessionPolicy, Store};
+use doorward_domain::{Clock, Entropy, EventId, SessionPolicy};
 use doorward_http::{AccessGuard, HttpConfig, InvalidOrigin};
-use doorward_persistence::{OpenError, PostgresOptions, PostgresStore, SqliteStore};
-use secrecy::{ExposeSecret, SecretString};
+use doorward_persistence::OpenError;
+use doorward_tasks::Tasks;
+use secrecy::SecretString;
 use thiserror::Error;
 use url::Url;
 
 use crate::background;
+use crate::database::{Database, OwnedTables, open_store};
 use crate::key_file::{self, KeyFileError};
 use crate::mail::{MailError, MailSettings};
-use crate::settings::{DatabaseSettings, Settings};
+use crate::settings::{DatabaseSettings, Settings, TaskSettings};
 use crate::{SystemClock, SystemEntropy};
 
 /// A running Doorward: the use cases, the routes and the background work on one database. Cheap to clone.
@@ -30,6 +32,8 @@ pub struct Doorward {
     auth: Auth,
     http: HttpConfig,
     keys: Arc<SigningKeys>,
+    owned: OwnedTables,
+    tasks: Option<Tasks>,
 }
 
 /// Why Doorward did not start.
@@ -78,6 +82,7 @@ impl Doorward {
             registration: RegistrationMode::default(),
             sessions: SessionPolicy::default(),
             shared_secret: None,
+            tasks: None,
         }
     }
 
@@ -93,7 +98,14 @@ impl Doorward {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy);
         let mail = settings.mail.open(&settings.public_url)?;
-        let store = open_store(&settings.database).await?;
+        let Database { store, owned } = Database::open(&settings.database).await?;
+        let tasks = match settings.tasks {
+            Some(tasks) => {
+                let repo = owned.tasks(settings.database.migrate).await?;
+                Some(Tasks::new(repo, Arc::clone(&clock), Arc::clone(&entropy), tasks.most_per_user))
+            }
+            None => None,
+        };
         let tokens = settings.tokens;
         let epoch = EventId::new(&*clock, &*entropy).map_err(Fault::from)?;
         let root = RootSecret::provision(&*store, &Sealer::new(&settings.master_key), &*entropy).await?;
@@ -151,7 +163,7 @@ impl Doorward {
         });
         // What was revoked before this start counts from the first request on.
         auth.watch_revocations().await?;
-        Ok(Self { auth, http, keys: Arc::new(keys) })
+        Ok(Self { auth, http, keys: Arc::new(keys), owned, tasks })
     }
 
     /// What handlers ask that take a [`CurrentUser`](crate::CurrentUser), for their state.
@@ -168,7 +180,25 @@ impl Doorward {
 
     /// The routes, to be served or nested under a prefix.
     pub fn routes(&self) -> Router {
-        doorward_http::routes(self.auth.clone(), self.http.clone())
+        self.routes_with(Router::new())
+    }
+
+    /// The routes, and routes of one's own beside them. Requests of those get what Doorward's own get: an id, a time
+    /// limit, a line in the log, the headers of every answer, and the client's address behind a trusted proxy. They bring
+    /// no fallback.
+    pub fn routes_with(&self, own: Router) -> Router {
+        let own = match &self.tasks {
+            Some(tasks) => own.merge(doorward_tasks::routes(self.guard(), tasks.clone())),
+            None => own,
+        };
+        doorward_http::routes_with(self.auth.clone(), self.http.clone(), own)
+    }
+
+    /// Where an embedding service keeps tables of its own whose rows have owners, when it keeps them in Doorward's
+    /// database. They may refer to `users (id)`.
+    #[must_use]
+    pub const fn owned_tables(&self) -> &OwnedTables {
+        &self.owned
     }
 
     /// The background work: learns of what other nodes revoke, rotates keys, delivers mail, deletes what has expired.
@@ -226,6 +256,7 @@ pub struct Builder {
     registration: RegistrationMode,
     sessions: SessionPolicy,
     shared_secret: Option<SharedSecret>,
+    tasks: Option<TaskSettings>,
 }
 
 impl Builder {
@@ -259,6 +290,12 @@ impl Builder {
         Self { sessions: policy, ..self }
     }
 
+    /// Serves each user's tasks as well. Without it there are none, nor tables for them.
+    #[must_use]
+    pub fn tasks(self, settings: TaskSettings) -> Self {
+        Self { tasks: Some(settings), ..self }
+    }
+
     /// Signs access tokens with HS256 and this secret, for services that verify with a shared secret.
     #[must_use]
     pub fn shared_secret(self, secret: SharedSecret) -> Self {
@@ -280,21 +317,13 @@ impl Builder {
         let mut settings = Settings::new(self.public_url?, self.database_url, master_key, mail);
         settings.registration = self.registration;
         settings.sessions = self.sessions;
+        settings.tasks = self.tasks;
         if let Some(secret) = self.shared_secret {
             settings.tokens.algorithm = doorward_domain::KeyAlgorithm::Hs256;
             settings.tokens.shared_secret = Some(secret);
         }
         Doorward::start(settings).await
     }
-}
-
-/// Brings a database's schema up to date and does nothing else.
-///
-/// # Errors
-///
-/// [`StartError`] when the database cannot be opened or migrated.
-pub async fn migrate(settings: &DatabaseSettings) -> Result<(), StartError> {
-    open_store(settings).await.map(|_| ())
 }
 
 /// What an operator does to accounts, for tools: on a database, and without what a running Doorward needs besides.
@@ -331,51 +360,6 @@ pub async fn reseal(settings: &Settings, new: &MasterKey) -> Result<usize, Start
     let store = open_store(&settings.database).await?;
     let (old, new) = (Sealer::new(&settings.master_key), Sealer::new(new));
     Ok(doorward_auth::token::reseal(&*store, &SystemClock, &SystemEntropy, &old, &new).await?)
-}
-
-/// Refuses a database URL that no machine could open.
-pub(crate) fn check_database_url(url: &str) -> Result<(), StartError> {
-    match Scheme::of(url)? {
-        Scheme::Sqlite => Ok(SqliteStore::check_url(url)?),
-        Scheme::Postgres => Ok(PostgresStore::check_url(url)?),
-    }
-}
-
-enum Scheme {
-    Sqlite,
-    Postgres,
-}
-
-impl Scheme {
-    fn of(url: &str) -> Result<Self, StartError> {
-        match url.split_once(':') {
-            Some(("sqlite", _)) => Ok(Self::Sqlite),
-            Some(("postgres" | "postgresql", _)) => Ok(Self::Postgres),
-            _ => Err(StartError::DatabaseUrl),
-        }
-    }
-}
-
-/// Opens a database as [`Doorward::start`] does, for tools.
-///
-/// # Errors
-///
-/// [`StartError`] when the database cannot be opened or migrated.
-pub async fn open_store(settings: &DatabaseSettings) -> Result<Arc<dyn Store>, StartError> {
-    let url = settings.url.expose_secret();
-    Ok(match Scheme::of(url)? {
-        Scheme::Sqlite if settings.migrate => Arc::new(SqliteStore::open(url, settings.max_connections).await?),
-        Scheme::Sqlite => Arc::new(SqliteStore::open_migrated(url, settings.max_connections).await?),
-        Scheme::Postgres => {
-            let options =
-                PostgresOptions { schema: settings.schema.clone(), max_connections: settings.max_connections };
-            if settings.migrate {
-                Arc::new(PostgresStore::open(url, options).await?)
-            } else {
-                Arc::new(PostgresStore::open_migrated(url, options).await?)
-            }
-        }
-    })
 }
 
 /// Lets the threads that answer requests go before the calling one, which hashes passwords: a hash takes

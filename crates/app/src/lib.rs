@@ -22,6 +22,7 @@
 //! its routes.
 
 mod background;
+mod database;
 mod doorward;
 mod key_file;
 mod mail;
@@ -29,11 +30,12 @@ pub mod server;
 pub mod settings;
 mod system;
 
-pub use doorward::{Builder, Doorward, StartError, administer, migrate, open_store, reseal, signing_keys};
+pub use database::{OwnedTables, migrate, open_store};
+pub use doorward::{Builder, Doorward, StartError, administer, reseal, signing_keys};
 pub use doorward_auth::token::SharedSecret;
 pub use doorward_auth::{Administration, Auth, MasterKey, RegistrationMode};
 pub use doorward_domain::{MailTransport, Message, SendError, SessionPolicy, UserId};
-pub use doorward_http::{AccessGuard, Clients, CurrentUser, OptionalUser, RequireRole, RoleName};
+pub use doorward_http::{AccessGuard, Clients, CurrentUser, OptionalUser, OwnedItem, Owner, RequireRole, RoleName};
 pub use doorward_mail::{InvalidSender, MemoryTransport, Sender, SmtpOptions, SmtpSecurity};
 pub use key_file::{KeyFileError, master_key_from_file};
 pub use mail::{MailDelivery, MailError, MailSettings};

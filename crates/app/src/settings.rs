@@ -14,6 +14,7 @@ use doorward_auth::{AccessTokens, MasterKey, RegistrationMode};
 use doorward_domain::{KeyAlgorithm, PasswordPolicy, SessionPolicy};
 use doorward_http::{Clients, HttpLimits, OriginList, TrustedProxies};
 use doorward_persistence::SchemaName;
+use doorward_tasks::Tasks;
 use secrecy::SecretString;
 use tracing_subscriber::filter::Targets;
 use url::Url;
@@ -59,6 +60,8 @@ pub struct Settings {
     pub limits: HttpLimits,
     /// How mail leaves.
     pub mail: MailSettings,
+    /// Each user's tasks; `None` where there are to be none.
+    pub tasks: Option<TaskSettings>,
 }
 
 impl Settings {
@@ -70,7 +73,7 @@ impl Settings {
     /// # Defaults
     ///
     /// Registration with a verified address; 10 connections, schema `doorward`, migrations applied at start;
-    /// EdDSA, a new key every 90 days; stale after 30 seconds; no clients; everything else as documented on its type.
+    /// EdDSA, a new key every 90 days; stale after 30 seconds; no clients; no tasks; everything else as documented on its type.
     #[must_use]
     pub fn new(public_url: Url, database_url: SecretString, master_key: MasterKey, mail: MailSettings) -> Self {
         Self {
@@ -96,12 +99,30 @@ impl Settings {
             cookie_origins: OriginList::default(),
             limits: HttpLimits::default(),
             mail,
+            tasks: None,
         }
     }
 }
 
+/// How each user's tasks are kept.
+///
+/// # Defaults
+///
+/// 10,000 tasks for each user.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TaskSettings {
+    /// How many tasks a user may have, at least 1.
+    pub most_per_user: u32,
+}
+
+impl Default for TaskSettings {
+    fn default() -> Self {
+        Self { most_per_user: Tasks::MOST_PER_USER }
+    }
+}
+
 /// Which database, and how it is used.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct DatabaseSettings {
     /// `sqlite:` and a path, or `postgres:` and so on. May hold a password.
     pub url: SecretString,

@@ -41,6 +41,7 @@ mod one_time_races;
 mod one_time_tokens;
 mod other_verifiers;
 mod outages;
+mod owned_layers;
 mod purity;
 mod races;
 mod resource_server;

@@ -40,7 +40,7 @@ fn the_check_sees_what_it_looks_for() {
 #[test]
 fn arrows_point_down_only() {
     let own = |package: &str| {
-        let mut names: Vec<_> = tree(&["--package", package, "--depth", "1"])
+        let mut names: Vec<_> = tree(&["--package", package, "--edges", "normal", "--depth", "1"])
             .into_iter()
             .filter(|name| name.starts_with("doorward") && name != package)
             .collect();
@@ -48,8 +48,30 @@ fn arrows_point_down_only() {
         names.dedup();
         names
     };
-    assert_eq!(own("doorward-domain"), [""; 0]);
-    assert_eq!(own("doorward-auth"), ["doorward-domain"]);
+    assert_eq!(own("doorward-scope"), [""; 0]);
+    assert_eq!(own("doorward-domain"), ["doorward-scope"]);
+    assert_eq!(own("doorward-auth"), ["doorward-domain", "doorward-scope"]);
     assert_eq!(own("doorward-persistence"), ["doorward-domain"]);
     assert_eq!(own("doorward-http"), ["doorward-auth", "doorward-domain"]);
+    assert_eq!(own("doorward-tasks"), ["doorward-auth", "doorward-domain", "doorward-http", "doorward-persistence"]);
+}
+
+#[test]
+fn nobody_but_the_verification_of_tokens_vouches_for_an_owner() {
+    let arguments = ["--invert", "doorward-scope", "--edges", "normal", "--depth", "1", "--workspace"];
+    let mut names = tree(&arguments);
+    names.sort();
+    names.dedup();
+    // The domain names the type and auth makes the value; the tests are no part of any program.
+    assert_eq!(names, ["doorward-auth", "doorward-domain", "doorward-scope", "doorward-tests"]);
+    let domain = concat!(env!("CARGO_MANIFEST_DIR"), "/../crates/domain/src/owner.rs");
+    assert!(!std::fs::read_to_string(domain).unwrap().contains("vouch"), "the domain hands out what makes scopes");
+}
+
+#[test]
+fn nothing_but_the_program_and_the_tests_knows_tasks() {
+    let mut names = tree(&["--invert", "doorward-tasks", "--edges", "normal", "--depth", "1", "--workspace"]);
+    names.sort();
+    names.dedup();
+    assert_eq!(names, ["doorward", "doorward-tasks", "doorward-tests"]);
 }

@@ -23,7 +23,7 @@ use url::{Host, Url};
 
 use super::mail;
 use super::raw::{Client, List, Raw};
-use super::{ConnectionLimits, LogFormat, LogSettings, ServerSettings, Settings};
+use super::{ConnectionLimits, LogFormat, LogSettings, ServerSettings, Settings, TaskSettings};
 use crate::StartError;
 
 /// What is wrong with a configuration, all of it.
@@ -220,6 +220,10 @@ fn finish(
     settings.staleness = check.or("sessions.staleness", raw.sessions.staleness, parse_staleness, settings.staleness);
     settings.clients = check.clients(raw.clients.unwrap_or_default().0);
 
+    let TaskSettings { most_per_user } = TaskSettings::default();
+    let most_per_user = check.or("tasks.most_per_user", raw.tasks.most_per_user, at_least_one, most_per_user);
+    settings.tasks = raw.tasks.enabled.unwrap_or(true).then_some(TaskSettings { most_per_user });
+
     let HttpLimits { body_timeout, request_timeout } = settings.limits;
     settings.limits.body_timeout =
         check.or("limits.body_timeout", raw.limits.body_timeout, parse_duration, body_timeout);
@@ -369,7 +373,7 @@ fn parse_public_url(text: &str) -> Result<Url, &'static str> {
 }
 
 fn parse_database_url(text: SecretString) -> Result<SecretString, &'static str> {
-    match crate::doorward::check_database_url(text.expose_secret()) {
+    match crate::database::check_database_url(text.expose_secret()) {
         Ok(()) => Ok(text),
         Err(StartError::DatabaseUrl) => Err("must begin with sqlite: or postgres:"),
         Err(StartError::Database(OpenError::NotAFile)) => Err("must name a file for SQLite"),

@@ -24,6 +24,7 @@ pub(super) struct Raw {
     pub(super) limits: Limits,
     pub(super) cors: Cors,
     pub(super) mail: Mail,
+    pub(super) tasks: Tasks,
     pub(super) log: Log,
 }
 
@@ -114,6 +115,13 @@ pub(super) struct Cors {
 pub(super) struct Log {
     pub(super) format: Option<String>,
     pub(super) level: Option<String>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Tasks {
+    pub(super) enabled: Option<bool>,
+    pub(super) most_per_user: Option<u32>,
 }
 
 #[derive(Default, Deserialize)]
