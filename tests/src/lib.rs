@@ -22,6 +22,7 @@
 pub mod client;
 pub mod dev;
 pub mod in_process;
+pub mod isolation;
 pub mod issuer_proxy;
 pub mod pgbouncer;
 pub mod postgres;

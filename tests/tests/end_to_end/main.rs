@@ -27,6 +27,7 @@ mod forged_tokens;
 mod hostile_requests;
 mod in_process_steps;
 mod introspection;
+mod isolation;
 mod key_commands;
 mod key_rotation;
 mod logout_races;

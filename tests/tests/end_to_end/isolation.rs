@@ -1,0 +1,97 @@
+//! Nobody sees or touches what is another user's, whatever id a request names and whoever sends it.
+
+use std::fs;
+use std::path::Path;
+
+use doorward_tests::isolation::{Make, Resource, Route, SECRET, run};
+use doorward_tests::{Client, Database, Service};
+use reqwest::Method;
+use serde_json::json;
+
+const SETTINGS: [(&str, &str); 2] = [("TOKENS__ALGORITHM", "HS256"), ("TOKENS__SECRET", SECRET)];
+
+const TASKS: &str = "/api/users/{user_id}/tasks";
+const TASK: &str = "/api/users/{user_id}/tasks/{id}";
+const COMPLETE: &str = "/api/users/{user_id}/tasks/{id}/complete";
+const SESSION: &str = "/api/auth/sessions/{id}";
+
+fn tasks() -> Resource {
+    let content = json!({ "title": "a title", "description": "more about it" });
+    Resource {
+        make: Make::Request(Route::new(Method::POST, TASKS).with_body(content.clone())),
+        show: TASK,
+        delete: TASK,
+        deleted_is_unknown: true,
+        routes: vec![
+            Route::new(Method::GET, TASKS),
+            Route::new(Method::POST, TASKS).with_body(content.clone()),
+            Route::new(Method::GET, TASK),
+            Route::new(Method::PUT, TASK).with_body(content),
+            Route::new(Method::DELETE, TASK),
+            Route::new(Method::PATCH, COMPLETE).with_body(json!({ "completed": true })),
+        ],
+    }
+}
+
+fn sessions() -> Resource {
+    Resource {
+        make: Make::LogIn,
+        show: "/api/auth/sessions",
+        delete: SESSION,
+        // To end a session twice is no error.
+        deleted_is_unknown: false,
+        routes: vec![Route::new(Method::DELETE, SESSION)],
+    }
+}
+
+/// Every path with an id that a crate routes, from its source.
+fn routed() -> Vec<String> {
+    fn collect(folder: &Path, paths: &mut Vec<String>) {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                collect(&path, paths);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                let text = fs::read_to_string(&path).unwrap();
+                let routes = text.split(".route(").skip(1);
+                let first = routes.filter_map(|rest| rest.trim_start().strip_prefix('"')?.split('"').next());
+                // Examples in comments are no routes of the program.
+                paths.extend(first.filter(|path| path.starts_with("/api/") && path.contains('{')).map(str::to_owned));
+            }
+        }
+    }
+    let mut paths = Vec::new();
+    collect(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../crates")), &mut paths);
+    paths.sort();
+    paths.dedup();
+    paths
+}
+
+#[test]
+fn the_matrix_knows_every_route_that_takes_an_id() {
+    let mut known = [TASKS, TASK, COMPLETE, SESSION].map(str::to_owned).to_vec();
+    known.sort();
+    assert_eq!(routed(), known);
+}
+
+#[tokio::test]
+async fn nobody_reaches_another_s_tasks() {
+    for database in Database::BOTH {
+        let service = Service::start(database, &SETTINGS);
+        let client = Client::new(&service.url());
+        let report = run(&client, &client, &tasks()).await;
+        println!("{database:?}: {report:?}");
+        assert!(report.succeeded > 40 && report.not_found > 1_500 && report.unauthenticated > 2_500, "{report:?}");
+    }
+}
+
+#[tokio::test]
+async fn nobody_ends_another_s_session() {
+    for database in Database::BOTH {
+        let service = Service::start(database, &SETTINGS);
+        let client = Client::new(&service.url());
+        let report = run(&client, &client, &sessions()).await;
+        println!("{database:?}: {report:?}");
+        assert!(report.succeeded == 3 && report.not_found > 20, "{report:?}");
+    }
+}
