@@ -29,6 +29,7 @@ pub mod postgres;
 pub mod proxy;
 pub mod service;
 pub mod smtp;
+pub mod task_rows;
 pub mod task_stage;
 pub mod verbs;
 

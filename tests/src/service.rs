@@ -96,10 +96,16 @@ impl Service {
 
     /// Runs another command of the binary with the same settings, such as `&["mail", "list", "--json"]`.
     pub fn command(&self, arguments: &[&str]) -> Output {
+        self.command_with(arguments, &[])
+    }
+
+    /// The same with some settings changed.
+    pub fn command_with(&self, arguments: &[&str], changes: &[(&str, &str)]) -> Output {
+        let settings = [self.settings.clone(), owned(changes)].concat();
         Command::new(binary())
             .args(arguments)
             .env_clear()
-            .envs(environment(self.address, &self.database_url, &self.schema, &self.settings))
+            .envs(environment(self.address, &self.database_url, &self.schema, &settings))
             .current_dir(self.folder.path())
             .stdin(Stdio::null())
             .output()

@@ -1,8 +1,9 @@
-//! The client's verbs for sessions and for other services.
+//! The client's verbs for sessions, for tasks and for other services.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use reqwest::Method;
+use serde_json::{Value, json};
 
 use crate::{Answer, Client};
 
@@ -84,4 +85,54 @@ impl Client {
 fn escaped(value: &str) -> String {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
     value.bytes().map(|b| if is_plain(b) { char::from(b).to_string() } else { format!("%{b:02X}") }).collect()
+}
+
+/// The tasks of whoever asks.
+pub const MY_TASKS: &str = "/api/users/me/tasks";
+
+impl Client {
+    pub async fn add_task(&self, access_token: &str, title: &str) -> Answer {
+        self.with_token(Method::POST, MY_TASKS, access_token, Some(&json!({ "title": title }))).await
+    }
+
+    /// A page of one's tasks; the query is such as `completed=true&limit=10`, or nothing.
+    pub async fn tasks(&self, access_token: &str, query: &str) -> Answer {
+        self.with_token(Method::GET, &format!("{MY_TASKS}?{query}"), access_token, None).await
+    }
+
+    pub async fn task(&self, access_token: &str, id: &str) -> Answer {
+        self.on_task(Method::GET, access_token, id, None, None).await
+    }
+
+    pub async fn replace_task(&self, access_token: &str, id: &str, title: &str, if_match: Option<&str>) -> Answer {
+        self.write_task(access_token, id, &json!({ "title": title }), if_match).await
+    }
+
+    /// Replaces a task by more than a title.
+    pub async fn write_task(&self, access_token: &str, id: &str, content: &Value, if_match: Option<&str>) -> Answer {
+        self.on_task(Method::PUT, access_token, id, if_match, Some(content)).await
+    }
+
+    pub async fn complete_task(&self, access_token: &str, id: &str, completed: bool, if_match: Option<&str>) -> Answer {
+        let body = json!({ "completed": completed });
+        self.on_task(Method::PATCH, access_token, &format!("{id}/complete"), if_match, Some(&body)).await
+    }
+
+    pub async fn delete_task(&self, access_token: &str, id: &str, if_match: Option<&str>) -> Answer {
+        self.on_task(Method::DELETE, access_token, id, if_match, None).await
+    }
+
+    async fn on_task(
+        &self,
+        method: Method,
+        access_token: &str,
+        path: &str,
+        if_match: Option<&str>,
+        body: Option<&Value>,
+    ) -> Answer {
+        let bearer = format!("Bearer {access_token}");
+        let mut headers = vec![("authorization", bearer.as_str())];
+        headers.extend(if_match.map(|tags| ("if-match", tags)));
+        self.send(method, &format!("{MY_TASKS}/{path}"), &headers, body).await.unwrap()
+    }
 }

@@ -1,6 +1,7 @@
 mod check_config;
 mod client_secret;
 mod dev;
+mod doctor;
 mod keys;
 mod logging;
 mod mail;
@@ -30,6 +31,8 @@ enum Act {
     Serve(Configured),
     /// Says what `serve` would refuse
     CheckConfig(Configured),
+    /// Says what `serve` would refuse, and looks at the database and the mail server
+    Doctor(Configured),
     /// Brings the database's schema up to date and stops
     Migrate(Configured),
     /// Looks into the mails that wait to be delivered
@@ -82,6 +85,7 @@ impl Command {
             Act::Dev(dev) => dev.run(),
             Act::Serve(configured) => serve::run(configured.config.as_deref()),
             Act::CheckConfig(configured) => check_config::run(configured.config.as_deref()),
+            Act::Doctor(configured) => doctor::run(configured.config.as_deref()),
             Act::Mail(mail) => mail.run(),
             Act::Users(users) => users.run(),
             Act::Keys(keys) => keys.run(),

@@ -23,6 +23,7 @@
 
 mod background;
 mod database;
+mod diagnosis;
 mod doorward;
 mod key_file;
 mod mail;
@@ -31,6 +32,7 @@ pub mod settings;
 mod system;
 
 pub use database::{OwnedTables, migrate, open_store};
+pub use diagnosis::{Finding, diagnose};
 pub use doorward::{Builder, Doorward, StartError, administer, reseal, signing_keys};
 pub use doorward_auth::token::SharedSecret;
 pub use doorward_auth::{Administration, Auth, MasterKey, RegistrationMode};

@@ -76,6 +76,22 @@ impl SmtpTransport {
         Ok(Self { from: options.from, builder, pool: Mutex::new(None) })
     }
 
+    /// Connects as for a message, authenticates, and sends none.
+    ///
+    /// # Errors
+    ///
+    /// [`SendError`] as for a message.
+    pub async fn check(&self) -> Result<(), SendError> {
+        // A pool of its own, whose one connection is closed with it.
+        let pool: Pool = self.builder.clone().build();
+        match tokio::time::timeout(SEND_LIMIT, pool.test_connection()).await {
+            Ok(Ok(true)) => Ok(()),
+            Ok(Ok(false)) => Err(SendError::Unreachable("the server does not answer".to_owned())),
+            Ok(Err(error)) => Err(send_error(&error)),
+            Err(_) => Err(SendError::Unreachable(format!("no answer within {} s", SEND_LIMIT.as_secs()))),
+        }
+    }
+
     fn pool(&self) -> Pool {
         self.lock().get_or_insert_with(|| self.builder.clone().build()).clone()
     }

@@ -1,0 +1,77 @@
+//! What `doorward doctor` looks at: everything outside of the process that a service needs.
+
+use std::error::Error;
+
+use doorward_mail::{FileTransport, SmtpTransport};
+
+use crate::database::Database;
+use crate::settings::{DatabaseSettings, Settings};
+use crate::{MailDelivery, signing_keys};
+
+/// One thing that a service needs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    /// What it is.
+    pub subject: &'static str,
+    /// What is wrong with it; `None` for nothing.
+    pub problem: Option<String>,
+}
+
+impl Finding {
+    fn new<E: Into<Box<dyn Error + Send + Sync>>>(subject: &'static str, outcome: Result<(), E>) -> Self {
+        Self { subject, problem: outcome.err().map(|error| chain(&*error.into())) }
+    }
+}
+
+/// Looks at everything that a service with these settings needs. Changes nothing but that a folder for mails is made.
+///
+/// What depends on a database that does not answer is not looked at.
+pub async fn diagnose(settings: Settings) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    findings.push(match settings.mail.delivery.clone() {
+        MailDelivery::Smtp(options) => Finding::new("the mail server takes mail", check_smtp(options).await),
+        MailDelivery::Directory { folder, from, .. } => {
+            Finding::new("the folder for mails can be written", FileTransport::new(folder, from).map(|_| ()))
+        }
+        MailDelivery::Transport(_) => Finding { subject: "mail is delivered by the service's own code", problem: None },
+    });
+    const DATABASE: &str = "the database answers and its tables are up to date";
+    let as_it_is = DatabaseSettings { migrate: false, ..settings.database.clone() };
+    match Database::open(&as_it_is).await {
+        Err(error) => {
+            findings.push(Finding::new(DATABASE, Err(error)));
+            return findings;
+        }
+        Ok(database) => {
+            findings.push(Finding { subject: DATABASE, problem: None });
+            if settings.tasks.is_some() {
+                let tasks = database.owned.tasks(false).await.map(|_| ());
+                findings.push(Finding::new("the database keeps each user's tasks from others", tasks));
+            }
+        }
+    }
+    let keys = signing_keys(Settings { database: as_it_is, ..settings }).await.map(|_| ());
+    findings.push(Finding::new("the master key opens the signing keys", keys));
+    findings
+}
+
+async fn check_smtp(options: doorward_mail::SmtpOptions) -> Result<(), Box<dyn Error + Send + Sync>> {
+    SmtpTransport::new(options)?.check().await?;
+    Ok(())
+}
+
+/// An error and its causes, in one line.
+fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        let cause = error.to_string();
+        // Some errors repeat their cause.
+        if !text.ends_with(&cause) {
+            text.push_str(": ");
+            text.push_str(&cause);
+        }
+        source = error.source();
+    }
+    text
+}
