@@ -30,7 +30,8 @@ const MALFORMED: [&str; 10] = [
 /// An id that nobody and nothing has.
 const UNKNOWN: &str = "019a0000-0000-7000-8000-000000000000";
 
-/// A route; its path may have the parameters `{user_id}` and `{id}`.
+/// A route; its path may have the parameters `{user_id}` and `{id}`. A text `{n}` in the body is another one each time,
+/// so that whatever is written shows.
 #[derive(Clone, Debug)]
 pub struct Route {
     pub method: Method,
@@ -129,18 +130,21 @@ pub async fn run(accounts: &Client, client: &Client, resource: &Resource) -> Rep
     let mut not_found = BTreeSet::new();
     let mut unauthenticated = [BTreeSet::new(), BTreeSet::new()];
     for route in &resource.routes {
-        for user in users(route, &deleted_user.id) {
-            for item in items(route, &deleted_item) {
+        for user in &users(route, &deleted_user.id) {
+            for item in &items(route, &deleted_item) {
+                let (user, item) = (user.as_ref(), item.as_ref());
                 for bearer in [Bearer::Nobody, Bearer::Own, Bearer::Other, Bearer::Expired, Bearer::Revoked] {
                     let cell = format!("{} {} user {user:?} item {item:?} by {bearer:?}", route.method, route.path);
-                    let path = path(route, &user, &item, &own, &other);
+                    let path = path(route, user, item, &own, &other);
                     let before = seen(client, resource, [&own, &other]).await;
-                    let answer = ask(client, route, &path, token(bearer, &own, &other)).await;
+                    let body = route.body.as_ref().map(|body| numbered(body, report.requests));
+                    let numbered = Route { body, ..route.clone() };
+                    let answer = ask(client, &numbered, &path, token(bearer, &own, &other)).await;
                     let after = seen(client, resource, [&own, &other]).await;
                     report.requests += 1;
                     let allowed = match bearer {
-                        Bearer::Own => is(&user, Named::is_own) && is(&item, Named::is_own),
-                        Bearer::Other => is(&user, Named::is_other) && is(&item, Named::is_other),
+                        Bearer::Own => is(user, Named::is_own) && is(item, Named::is_own),
+                        Bearer::Other => is(user, Named::is_other) && is(item, Named::is_other),
                         Bearer::Nobody | Bearer::Expired | Bearer::Revoked => false,
                     };
                     match bearer {
@@ -192,8 +196,8 @@ impl Named {
 }
 
 /// A path without the parameter speaks of what is one's own.
-fn is(named: &Option<Named>, whose: impl Fn(&Named) -> bool) -> bool {
-    named.as_ref().is_none_or(whose)
+fn is(named: Option<&Named>, whose: impl Fn(&Named) -> bool) -> bool {
+    named.is_none_or(whose)
 }
 
 fn users(route: &Route, deleted: &str) -> Vec<Option<Named>> {
@@ -213,8 +217,8 @@ fn values(route: &Route, parameter: &str, mut known: Vec<Named>, deleted: &str) 
     known.into_iter().map(Some).collect()
 }
 
-fn path(route: &Route, user: &Option<Named>, item: &Option<Named>, own: &Person, other: &Person) -> String {
-    let text = |named: &Option<Named>, of: fn(&Person) -> &str| match named {
+fn path(route: &Route, user: Option<&Named>, item: Option<&Named>, own: &Person, other: &Person) -> String {
+    let text = |named: Option<&Named>, of: fn(&Person) -> &str| match named {
         None => String::new(),
         Some(Named::Me) => "me".to_owned(),
         Some(Named::Own) => of(own).to_owned(),
@@ -234,6 +238,10 @@ fn token<'a>(bearer: Bearer, own: &'a Person, other: &'a Person) -> Option<&'a s
         Bearer::Expired => Some(&own.expired),
         Bearer::Revoked => Some(&own.revoked),
     }
+}
+
+fn numbered(body: &Value, n: usize) -> Value {
+    serde_json::from_str(&body.to_string().replace("{n}", &n.to_string())).unwrap()
 }
 
 async fn ask(client: &Client, route: &Route, path: &str, token: Option<&str>) -> Answer {
@@ -256,7 +264,7 @@ async fn seen(client: &Client, resource: &Resource, people: [&Person; 2]) -> Vec
     let mut seen = Vec::new();
     for person in people {
         let route = Route::new(Method::GET, resource.show);
-        let path = path(&route, &Some(Named::Me), &Some(Named::Own), person, person);
+        let path = path(&route, Some(&Named::Me), Some(&Named::Own), person, person);
         let answer = ask(client, &route, &path, Some(&person.token)).await;
         let lines = answer.text.split(',').filter(|field| !field.contains("last_seen_at"));
         seen.push((answer.status.as_u16(), lines.collect()));
@@ -268,7 +276,7 @@ async fn make(accounts: &Client, client: &Client, resource: &Resource, person: &
     match &resource.make {
         Make::LogIn => accounts.log_in(person.email).await.grant().session_id,
         Make::Request(route) => {
-            let path = path(route, &Some(Named::Me), &None, person, person);
+            let path = path(route, Some(&Named::Me), None, person, person);
             let answer = ask(client, route, &path, Some(&person.token)).await;
             assert!(answer.status.is_success(), "{answer:?}");
             answer.json()["id"].as_str().unwrap().to_owned()

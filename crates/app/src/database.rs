@@ -54,6 +54,24 @@ impl Database {
 }
 
 impl OwnedTables {
+    /// The store, where Doorward is on PostgreSQL.
+    #[must_use]
+    pub const fn postgres(&self) -> Option<&OwnedStore<Postgres>> {
+        match self {
+            Self::Postgres(store) => Some(store),
+            Self::Sqlite(_) => None,
+        }
+    }
+
+    /// The store, where Doorward is on SQLite.
+    #[must_use]
+    pub const fn sqlite(&self) -> Option<&OwnedStore<Sqlite>> {
+        match self {
+            Self::Sqlite(store) => Some(store),
+            Self::Postgres(_) => None,
+        }
+    }
+
     /// Each user's tasks, whose tables are made or brought up to date first, or checked where `migrate` is false.
     pub(crate) async fn tasks(&self, migrate: bool) -> Result<Arc<dyn TaskRepo>, OpenError> {
         Ok(match self {

@@ -8,6 +8,8 @@ use crate::database::Database;
 use crate::settings::{DatabaseSettings, Settings};
 use crate::{MailDelivery, signing_keys};
 
+const DATABASE: &str = "the database answers and its tables are up to date";
+
 /// One thing that a service needs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
@@ -35,7 +37,6 @@ pub async fn diagnose(settings: Settings) -> Vec<Finding> {
         }
         MailDelivery::Transport(_) => Finding { subject: "mail is delivered by the service's own code", problem: None },
     });
-    const DATABASE: &str = "the database answers and its tables are up to date";
     let as_it_is = DatabaseSettings { migrate: false, ..settings.database.clone() };
     match Database::open(&as_it_is).await {
         Err(error) => {

@@ -195,7 +195,7 @@ impl Doorward {
     }
 
     /// Where an embedding service keeps tables of its own whose rows have owners, when it keeps them in Doorward's
-    /// database. They may refer to `users (id)`.
+    /// database. They may refer to `users (id)`. `docs/owned-data.md` says how.
     #[must_use]
     pub const fn owned_tables(&self) -> &OwnedTables {
         &self.owned

@@ -27,6 +27,7 @@ mod diagnosis;
 mod doorward;
 mod key_file;
 mod mail;
+mod mail_server;
 pub mod server;
 pub mod settings;
 mod system;

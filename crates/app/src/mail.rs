@@ -4,7 +4,7 @@ use std::future::Future;
 use std::path::PathBuf;
 use std::pin::pin;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use doorward_auth::{Auth, Fault, MailReport};
@@ -16,6 +16,8 @@ use secrecy::ExposeSecret;
 use thiserror::Error;
 use tokio::task::{JoinError, JoinSet};
 use url::Url;
+
+use crate::mail_server::MailServer;
 
 /// How mail leaves and what it looks like.
 #[derive(Clone)]
@@ -158,16 +160,17 @@ const DRAIN: Duration = Duration::from_millis(1_500);
 /// Batches follow each other, so that a node that dies has one mail under way. Only a slow one is left behind.
 pub(crate) async fn deliver(auth: Auth, end: impl Future<Output = ()>) {
     let mut lanes = JoinSet::new();
+    let mut server = MailServer::default();
     let mut end = pin!(end);
     loop {
         let full = lanes.len() >= LANES;
-        let begun = !full && begin_batch(&auth, &mut lanes).await;
+        let begun = !full && server.may_be_tried(Instant::now()) && begin_batch(&auth, &mut lanes).await;
         let wait = async {
             if full {
-                settle_next(&mut lanes).await;
+                settle_next(&mut lanes, &mut server).await;
             } else if begun {
                 tokio::select! {
-                    () = settle_next(&mut lanes) => {}
+                    () = settle_next(&mut lanes, &mut server) => {}
                     () = tokio::time::sleep(PATIENCE) => {}
                 }
             } else {
@@ -180,12 +183,12 @@ pub(crate) async fn deliver(auth: Auth, end: impl Future<Output = ()>) {
             () = wait => {}
         }
         while let Some(done) = lanes.try_join_next() {
-            settle(done);
+            settle(done, &mut server);
         }
     }
     let sent = async {
         while !lanes.is_empty() {
-            settle_next(&mut lanes).await;
+            settle_next(&mut lanes, &mut server).await;
         }
     };
     if tokio::time::timeout(DRAIN, sent).await.is_err() {
@@ -209,15 +212,16 @@ async fn begin_batch(auth: &Auth, lanes: &mut Lanes) -> bool {
     }
 }
 
-async fn settle_next(lanes: &mut Lanes) {
+async fn settle_next(lanes: &mut Lanes, server: &mut MailServer) {
     if let Some(done) = lanes.join_next().await {
-        settle(done);
+        settle(done, server);
     }
 }
 
-fn settle(done: Result<Result<MailReport, Fault>, JoinError>) {
+fn settle(done: Result<Result<MailReport, Fault>, JoinError>, server: &mut MailServer) {
     match done {
         Ok(Ok(report)) => {
+            server.note(&report, Instant::now());
             for mail in report.failed {
                 tracing::warn!(mail = %mail.id, dead = mail.dead, error = mail.error, "mail not delivered");
             }

@@ -41,12 +41,11 @@ pub use protection::ProtectionError;
 /// Units of work on owned tables, each for one owner. Cheap to clone.
 pub struct OwnedStore<D: Dialect> {
     units: Arc<Units<D>>,
-    #[cfg(feature = "danger-mutations")]
+    /// Set by nothing but the feature `danger-mutations`.
     mutation: Option<Mutation>,
 }
 
 /// Another text in place of a statement's.
-#[cfg(feature = "danger-mutations")]
 pub type Mutation = Arc<dyn Fn(&'static str) -> &'static str + Send + Sync>;
 
 impl OwnedStore<Postgres> {
@@ -98,11 +97,7 @@ impl OwnedStore<Sqlite> {
 
 impl<D: Dialect> OwnedStore<D> {
     pub(crate) const fn sharing(units: Arc<Units<D>>) -> Self {
-        Self {
-            units,
-            #[cfg(feature = "danger-mutations")]
-            mutation: None,
-        }
+        Self { units, mutation: None }
     }
 
     /// Opens a unit that reads what the owner has. MUST NOT change anything.
@@ -124,12 +119,7 @@ impl<D: Dialect> OwnedStore<D> {
     }
 
     fn unit(&self, scope: &OwnerScope, transaction: Transaction<'static, D>) -> OwnedUnit<D> {
-        OwnedUnit {
-            transaction,
-            scope: *scope,
-            #[cfg(feature = "danger-mutations")]
-            mutation: self.mutation.clone(),
-        }
+        OwnedUnit { transaction, scope: *scope, mutation: self.mutation.clone() }
     }
 
     /// Makes the tables, or brings them up to date. Any number of nodes may do so at once.
@@ -162,11 +152,7 @@ impl<D: Dialect> OwnedStore<D> {
 
 impl<D: Dialect> Clone for OwnedStore<D> {
     fn clone(&self) -> Self {
-        Self {
-            units: Arc::clone(&self.units),
-            #[cfg(feature = "danger-mutations")]
-            mutation: self.mutation.clone(),
-        }
+        Self { units: Arc::clone(&self.units), mutation: self.mutation.clone() }
     }
 }
 
@@ -180,7 +166,7 @@ impl<D: Dialect> fmt::Debug for OwnedStore<D> {
 pub struct OwnedUnit<D: Dialect> {
     transaction: Transaction<'static, D>,
     scope: OwnerScope,
-    #[cfg(feature = "danger-mutations")]
+    /// Set by nothing but the feature `danger-mutations`.
     mutation: Option<Mutation>,
 }
 
@@ -188,7 +174,6 @@ impl<D: Dialect> OwnedUnit<D> {
     /// A statement whose first parameter, `$1`, is the owner.
     #[must_use]
     pub fn statement(&self, sql: &'static str) -> Statement<D> {
-        #[cfg(feature = "danger-mutations")]
         let sql = self.mutation.as_ref().map_or(sql, |mutation| mutation(sql));
         Statement::new(sql).bind(self.scope.owner().uuid())
     }

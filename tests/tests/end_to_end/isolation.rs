@@ -3,8 +3,11 @@
 use std::fs;
 use std::path::Path;
 
+use doorward::{Doorward, MailSettings, MasterKey, RegistrationMode, SharedSecret, SystemEntropy};
+use doorward_domain::KeyAlgorithm;
 use doorward_tests::isolation::{Make, Resource, Route, SECRET, run};
-use doorward_tests::{Client, Database, Service};
+use doorward_tests::{Client, Database, Service, postgres};
+use notes::{App, Notes};
 use reqwest::Method;
 use serde_json::json;
 
@@ -16,7 +19,7 @@ const COMPLETE: &str = "/api/users/{user_id}/tasks/{id}/complete";
 const SESSION: &str = "/api/auth/sessions/{id}";
 
 fn tasks() -> Resource {
-    let content = json!({ "title": "a title", "description": "more about it" });
+    let content = json!({ "title": "title {n}", "description": "more about it" });
     Resource {
         make: Make::Request(Route::new(Method::POST, TASKS).with_body(content.clone())),
         show: TASK,
@@ -29,6 +32,24 @@ fn tasks() -> Resource {
             Route::new(Method::PUT, TASK).with_body(content),
             Route::new(Method::DELETE, TASK),
             Route::new(Method::PATCH, COMPLETE).with_body(json!({ "completed": true })),
+        ],
+    }
+}
+
+fn notes_resource() -> Resource {
+    let text = json!({ "text": "a note" });
+    let (all, one) = ("/users/{user_id}/notes", "/users/{user_id}/notes/{id}");
+    Resource {
+        make: Make::Request(Route::new(Method::POST, all).with_body(text.clone())),
+        show: one,
+        delete: one,
+        deleted_is_unknown: true,
+        routes: vec![
+            Route::new(Method::GET, all),
+            Route::new(Method::POST, all).with_body(text),
+            Route::new(Method::GET, one),
+            Route::new(Method::PUT, one).with_body(json!({ "text": "note {n}" })),
+            Route::new(Method::DELETE, one),
         ],
     }
 }
@@ -94,4 +115,33 @@ async fn nobody_ends_another_s_session() {
         println!("{database:?}: {report:?}");
         assert!(report.succeeded == 3 && report.not_found > 20, "{report:?}");
     }
+}
+
+/// The example that was written by following the documentation alone.
+#[tokio::test]
+async fn nobody_reaches_another_s_notes() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut settings = doorward::settings::Settings::new(
+        "http://localhost:3000".parse().unwrap(),
+        postgres::url().to_owned().into(),
+        MasterKey::generate(&SystemEntropy).unwrap(),
+        MailSettings::directory(folder.path(), "Notes <notes@example.com>".parse().unwrap()),
+    );
+    settings.database.schema = postgres::fresh_schema().parse().unwrap();
+    settings.registration = RegistrationMode::Open;
+    settings.tokens.algorithm = KeyAlgorithm::Hs256;
+    settings.tokens.shared_secret = Some(SharedSecret::parse(&SECRET.to_owned().into()).unwrap());
+    let doorward = Doorward::start(settings).await.unwrap();
+    let store = doorward.owned_tables().postgres().unwrap().clone();
+    let notes = Notes::open(store.clone()).await.unwrap();
+    let router = doorward.routes_with(notes::routes(App { guard: doorward.guard(), notes }));
+    tokio::spawn(doorward.background());
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let client = Client::new(&format!("http://{}", listener.local_addr().unwrap()));
+    tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
+
+    let report = run(&client, &client, &notes_resource()).await;
+    println!("{report:?}");
+    assert!(report.succeeded > 30 && report.not_found > 1_000, "{report:?}");
+    store.check_protection(&["notes"]).await.unwrap();
 }

@@ -18,6 +18,7 @@ mod accounts;
 mod logins;
 mod mail;
 mod overload;
+mod owned;
 mod refreshes;
 mod same_time;
 mod scale;
@@ -39,7 +40,7 @@ fn main() {
     if cfg!(debug_assertions) {
         println!("these figures mean nothing; run it with --release");
     }
-    let parts: [(&str, fn()); 9] = [
+    let parts: [(&str, fn()); 10] = [
         ("start", start::run),
         ("logins", logins::run),
         ("tokens", tokens::run),
@@ -48,10 +49,11 @@ fn main() {
         ("timing", timing::run),
         (same_time::NAME, same_time::run),
         (scale::NAME, scale::run),
+        (owned::NAME, owned::run),
         (mail::NAME, mail::run),
     ];
     for (name, run) in parts {
-        let short = ![mail::NAME, same_time::NAME, scale::NAME].contains(&name);
+        let short = ![mail::NAME, owned::NAME, same_time::NAME, scale::NAME].contains(&name);
         if (arguments.is_empty() && short) || arguments.iter().any(|argument| argument == name) {
             println!("== {name}");
             run();
