@@ -2,6 +2,7 @@
 
 use std::error::Error;
 
+use doorward_http::problem::chain;
 use doorward_mail::{FileTransport, SmtpTransport};
 
 use crate::database::Database;
@@ -59,20 +60,4 @@ pub async fn diagnose(settings: Settings) -> Vec<Finding> {
 async fn check_smtp(options: doorward_mail::SmtpOptions) -> Result<(), Box<dyn Error + Send + Sync>> {
     SmtpTransport::new(options)?.check().await?;
     Ok(())
-}
-
-/// An error and its causes, in one line.
-fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(error) = source {
-        let cause = error.to_string();
-        // Some errors repeat their cause.
-        if !text.ends_with(&cause) {
-            text.push_str(": ");
-            text.push_str(&cause);
-        }
-        source = error.source();
-    }
-    text
 }

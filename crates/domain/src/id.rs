@@ -1,11 +1,9 @@
-use std::fmt;
-
 use uuid::Uuid;
 
 use crate::{Clock, Entropy, EntropyUnavailable};
 
 /// A UUIDv7 (RFC 9562 section 5.7): ordered by time for the index, with 74 random bits so that it cannot be
-/// guessed from another. For the ids of whatever an embedding service keeps, as for Doorward's own.
+/// guessed from another. [`id!`](crate::id) makes types of such ids.
 ///
 /// # Errors
 ///
@@ -16,37 +14,51 @@ pub fn new_v7(clock: &dyn Clock, entropy: &dyn Entropy) -> Result<Uuid, EntropyU
     Ok(uuid::Builder::from_unix_timestamp_millis(clock.now().unix_millis(), &random).into_uuid())
 }
 
+/// Makes a type of ids, each a UUIDv7: for whatever an embedding service keeps, as for Doorward's own.
+///
+/// ```
+/// doorward_domain::id!(
+///     /// Names a note.
+///     NoteId
+/// );
+///
+/// assert_eq!(NoteId::from_uuid(uuid::Uuid::nil()).to_string(), "00000000-0000-0000-0000-000000000000");
+/// ```
+#[macro_export]
 macro_rules! id {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        pub struct $name(Uuid);
+        pub struct $name(::uuid::Uuid);
 
         impl $name {
             /// A fresh id, a UUIDv7 of the present moment.
             ///
             /// # Errors
             ///
-            /// [`EntropyUnavailable`] when the source of randomness gives nothing.
-            pub fn new(clock: &dyn Clock, entropy: &dyn Entropy) -> Result<Self, EntropyUnavailable> {
-                new_v7(clock, entropy).map(Self)
+            /// [`EntropyUnavailable`]($crate::EntropyUnavailable) when the source of randomness gives nothing.
+            pub fn new(
+                clock: &dyn $crate::Clock,
+                entropy: &dyn $crate::Entropy,
+            ) -> ::core::result::Result<Self, $crate::EntropyUnavailable> {
+                $crate::new_v7(clock, entropy).map(Self)
             }
 
             /// The id that a database or a token names.
             #[must_use]
-            pub const fn from_uuid(uuid: Uuid) -> Self {
+            pub const fn from_uuid(uuid: ::uuid::Uuid) -> Self {
                 Self(uuid)
             }
 
             /// The UUID behind the id.
             #[must_use]
-            pub const fn uuid(self) -> Uuid {
+            pub const fn uuid(self) -> ::uuid::Uuid {
                 self.0
             }
         }
 
-        impl fmt::Display for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        impl ::core::fmt::Display for $name {
+            fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
                 self.0.fmt(f)
             }
         }

@@ -185,3 +185,116 @@ fn client(parts: &Parts) -> Client {
 fn client(_: &Parts) -> Client {
     Client::default()
 }
+
+#[cfg(test)]
+#[cfg(feature = "verifier")]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use async_trait::async_trait;
+    use axum::Router;
+    use axum::body::Body;
+    use axum::http::{Request, StatusCode};
+    use axum::routing::get;
+    use doorward_auth::{AuthenticationError, Fault};
+    use secrecy::SecretString;
+    use tower::ServiceExt as _;
+
+    use super::*;
+    use crate::Authenticate;
+    use crate::verifier::Verifier;
+    use crate::verifier::testing::{SharedIssuer, USER};
+
+    /// A guard that remembers which refusals were put on record.
+    #[derive(Clone)]
+    struct Recording {
+        verifier: Verifier,
+        refusals: Arc<Mutex<Vec<EventReason>>>,
+    }
+
+    #[async_trait]
+    impl Authenticate for Recording {
+        async fn authenticate(&self, token: &SecretString) -> Result<doorward_auth::CurrentUser, AuthenticationError> {
+            self.verifier.authenticate(token).await
+        }
+
+        async fn note_refused_access(
+            &self,
+            _: &doorward_auth::CurrentUser,
+            reason: EventReason,
+            _: &Client,
+        ) -> Result<(), Fault> {
+            self.refusals.lock().unwrap().push(reason);
+            Ok(())
+        }
+    }
+
+    struct Stage {
+        router: Router,
+        token: String,
+        refusals: Arc<Mutex<Vec<EventReason>>>,
+    }
+
+    impl Stage {
+        async fn start() -> Self {
+            let issuer = SharedIssuer::default();
+            let refusals = Arc::new(Mutex::new(Vec::new()));
+            let recording = Recording { verifier: issuer.verifier().await, refusals: Arc::clone(&refusals) };
+            let router = Router::new()
+                .route("/users/{user_id}/notes", get(async |owner: Owner| owner.scope().owner().to_string()))
+                .route("/users/{user_id}/notes/{id}", get(async |item: OwnedItem| item.id().to_string()))
+                .route("/notes", get(async |owner: Owner| owner.scope().owner().to_string()))
+                .route("/notes/{id}", get(async |item: OwnedItem| item.id().to_string()))
+                .route("/missing", get(async |owner: Owner| owner.not_found().await))
+                .with_state(AccessGuard::new(recording));
+            Self { router, token: issuer.token(&["admin"]), refusals }
+        }
+
+        /// The status, and which refusals went on record.
+        async fn ask(&self, path: &str) -> (StatusCode, Vec<EventReason>) {
+            let request = Request::get(path).header("authorization", format!("Bearer {}", self.token));
+            let response = self.router.clone().oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
+            (response.status(), std::mem::take(&mut *self.refusals.lock().unwrap()))
+        }
+    }
+
+    const ID: &str = "019a0000-0000-7000-8000-000000000000";
+
+    #[tokio::test]
+    async fn a_path_names_its_own_user_or_nobody() {
+        let stage = Stage::start().await;
+        let own = USER.to_string();
+        for name in ["me", "%6De", &own, &own.to_uppercase()] {
+            assert_eq!(stage.ask(&format!("/users/{name}/notes")).await, (StatusCode::OK, vec![]), "{name}");
+            assert_eq!(stage.ask(&format!("/users/{name}/notes/{ID}")).await, (StatusCode::OK, vec![]), "{name}");
+        }
+        let refused = (StatusCode::NOT_FOUND, vec![EventReason::OtherOwner]);
+        for name in [ID, "Me", "x", "%FF", "%00", &own.replace('-', ""), &format!("%7B{own}%7D"), "*"] {
+            assert_eq!(stage.ask(&format!("/users/{name}/notes")).await, refused, "{name}");
+            assert_eq!(stage.ask(&format!("/users/{name}/notes/{ID}")).await, refused, "{name}");
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_no_id_names_nothing_and_goes_on_record_as_what_is_not_there() {
+        let stage = Stage::start().await;
+        assert_eq!(stage.ask(&format!("/notes/{}", ID.to_uppercase())).await, (StatusCode::OK, vec![]));
+        let refused = (StatusCode::NOT_FOUND, vec![EventReason::UnknownResource]);
+        assert_eq!(stage.ask("/missing").await, refused);
+        for id in ["x", &ID.replace('-', ""), &format!("urn:uuid:{ID}"), &format!("%7B{ID}%7D"), "%20"] {
+            assert_eq!(stage.ask(&format!("/notes/{id}")).await, refused, "{id}");
+            assert_eq!(stage.ask(&format!("/users/me/notes/{id}")).await, refused, "{id}");
+        }
+    }
+
+    #[tokio::test]
+    async fn nobody_is_told_what_there_is() {
+        let stage = Stage::start().await;
+        for path in ["/notes", "/users/me/notes", "/users/x/notes", "/notes/x"] {
+            let request = Request::get(path).body(Body::empty()).unwrap();
+            let response = stage.router.clone().oneshot(request).await.unwrap();
+            assert_eq!(response.status(), StatusCode::UNAUTHORIZED, "{path}");
+        }
+        assert!(stage.refusals.lock().unwrap().is_empty());
+    }
+}

@@ -268,8 +268,9 @@ impl From<StoreError> for Problem {
     }
 }
 
-/// An error and its causes, for the log.
-pub(crate) fn chain(error: &dyn Error) -> String {
+/// An error and its causes in one line, for a log or an operator. Never for a client.
+#[must_use]
+pub fn chain(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(error) = source {

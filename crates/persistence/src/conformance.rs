@@ -160,6 +160,8 @@ pub enum Violation {
 
 type Outcome = Result<(), Violation>;
 
+/// Returns a [`Violation`] from a case unless the condition holds.
+#[macro_export]
 macro_rules! must {
     ($condition:expr, $($message:tt)+) => {
         if !$condition {
@@ -167,10 +169,10 @@ macro_rules! must {
         }
     };
 }
-use must;
+pub use must;
 
-/// How many units compete where the port speaks of "any number".
-const CROWD: usize = 50;
+/// How many units compete where a port speaks of "any number".
+pub const CROWD: usize = 50;
 
 /// The surroundings of a case: a clock that stands still, and randomness so that ids do not collide.
 struct Surroundings;
@@ -260,8 +262,8 @@ async fn stored_session(store: &dyn Store, user: &User) -> Result<Session, Viola
     Ok(session)
 }
 
-/// Runs `work` a number of times at once, each on a task of its own, and repeats what collides as use cases do.
-async fn crowd<T, F, Work>(work: F) -> Result<Vec<T>, Violation>
+/// Runs `work` [`CROWD`] times at once, each on a task of its own, and repeats what collides as use cases do.
+pub async fn crowd<T, F, Work>(work: F) -> Result<Vec<T>, Violation>
 where
     T: Send + 'static,
     F: Fn(usize) -> Work + Clone + Send + 'static,

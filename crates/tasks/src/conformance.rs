@@ -22,6 +22,7 @@ use std::sync::Arc;
 use doorward_domain::{OwnerScope, Timestamp};
 #[doc(no_inline)]
 pub use doorward_persistence::conformance::Violation;
+use doorward_persistence::conformance::{crowd, must};
 use uuid::Uuid;
 
 use crate::{Task, TaskContent, TaskId, TaskRepo, Title};
@@ -95,15 +96,6 @@ cases! {
     another_s_tasks_take_and_make_no_room,
 }
 
-macro_rules! must {
-    ($condition:expr, $($message:tt)+) => {
-        if !$condition {
-            return Err($crate::conformance::Violation::Broken(format!($($message)+)));
-        }
-    };
-}
-use must;
-
 const NOW: Timestamp = Timestamp::from_unix_micros(1_700_000_000_123_456);
 const LATER: Timestamp = Timestamp::from_unix_micros(1_700_000_001_123_456);
 /// More than any case makes.
@@ -127,32 +119,4 @@ async fn stored(stage: &Stage, scope: &OwnerScope, n: u128) -> Result<Task, Viol
     let task = task(n)?;
     must!(stage.repo.insert(scope, &task, PLENTY).await?, "there is room for a task");
     Ok(task)
-}
-
-/// Runs `work` 50 times at once, each on a task of its own, and repeats what collides as use cases do.
-async fn crowd<T, F, Work>(work: F) -> Result<Vec<T>, Violation>
-where
-    T: Send + 'static,
-    F: Fn(u128) -> Work + Clone + Send + 'static,
-    Work: Future<Output = Result<T, doorward_domain::StoreError>> + Send,
-{
-    let tasks: Vec<_> = (1..=50)
-        .map(|n| {
-            let work = work.clone();
-            tokio::spawn(async move {
-                let mut attempts = 0;
-                loop {
-                    match work(n).await {
-                        Err(doorward_domain::StoreError::Retryable(_)) if attempts < 10 => attempts += 1,
-                        outcome => return outcome,
-                    }
-                }
-            })
-        })
-        .collect();
-    let mut outcomes = Vec::new();
-    for task in tasks {
-        outcomes.push(task.await.map_err(|error| Violation::Broken(error.to_string()))??);
-    }
-    Ok(outcomes)
 }

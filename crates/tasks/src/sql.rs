@@ -3,7 +3,8 @@ use std::fmt;
 use async_trait::async_trait;
 use doorward_domain::{OwnerScope, StoreError, Timestamp};
 use doorward_persistence::{
-    Dialect, Migrations, OpenError, OwnedStore, ProtectionError, column, corrupt, moment, protect_sql,
+    Dialect, Migrations, OpenError, OwnedStore, OwnedUnit, ProtectionError, Statement, column, corrupt, moment,
+    protect_sql,
 };
 use sqlx::{Postgres, Sqlite};
 
@@ -110,6 +111,13 @@ fn description(content: &TaskContent) -> Option<String> {
     content.description.as_ref().map(|description| description.as_str().to_owned())
 }
 
+/// Runs the statement that changes a task, and says what became of it.
+async fn changed<D: Dialect>(mut unit: OwnedUnit<D>, statement: Statement<D>) -> Result<Option<Task>, StoreError> {
+    let row = statement.fetch_optional(unit.connection()).await?;
+    unit.commit().await?;
+    row.as_ref().map(task::<D>).transpose()
+}
+
 #[async_trait]
 impl<D: Dialect> TaskRepo for SqlTasks<D> {
     async fn insert(&self, scope: &OwnerScope, task: &Task, most: u32) -> Result<bool, StoreError> {
@@ -190,8 +198,8 @@ impl<D: Dialect> TaskRepo for SqlTasks<D> {
         version: Option<Version>,
         now: Timestamp,
     ) -> Result<Option<Task>, StoreError> {
-        let mut unit = self.store.write(scope).await?;
-        let row = unit
+        let unit = self.store.write(scope).await?;
+        let statement = unit
             .statement(concat!(
                 "UPDATE tasks SET title = $5, description = $6, version = version + 1, updated_at = $4 \
                  WHERE owner_id = $1 AND id = $2 AND ($3 IS NULL OR version = $3) RETURNING ",
@@ -201,11 +209,8 @@ impl<D: Dialect> TaskRepo for SqlTasks<D> {
             .bind(version.map(Version::number))
             .bind(now.unix_micros())
             .bind(content.title.as_str().to_owned())
-            .bind(description(content))
-            .fetch_optional(unit.connection())
-            .await?;
-        unit.commit().await?;
-        row.as_ref().map(task::<D>).transpose()
+            .bind(description(content));
+        changed(unit, statement).await
     }
 
     async fn complete(
@@ -216,8 +221,8 @@ impl<D: Dialect> TaskRepo for SqlTasks<D> {
         version: Option<Version>,
         now: Timestamp,
     ) -> Result<Option<Task>, StoreError> {
-        let mut unit = self.store.write(scope).await?;
-        let row = unit
+        let unit = self.store.write(scope).await?;
+        let statement = unit
             .statement(concat!(
                 "UPDATE tasks SET completed = $5, version = version + 1, updated_at = $4 \
                  WHERE owner_id = $1 AND id = $2 AND ($3 IS NULL OR version = $3) RETURNING ",
@@ -226,11 +231,8 @@ impl<D: Dialect> TaskRepo for SqlTasks<D> {
             .bind(id.uuid())
             .bind(version.map(Version::number))
             .bind(now.unix_micros())
-            .bind(completed)
-            .fetch_optional(unit.connection())
-            .await?;
-        unit.commit().await?;
-        row.as_ref().map(task::<D>).transpose()
+            .bind(completed);
+        changed(unit, statement).await
     }
 
     async fn delete(&self, scope: &OwnerScope, id: TaskId, version: Option<Version>) -> Result<bool, StoreError> {

@@ -1,6 +1,4 @@
-use std::fmt;
-
-use doorward_domain::{Clock, Entropy, EntropyUnavailable, Timestamp, new_v7};
+use doorward_domain::{Timestamp, id};
 use thiserror::Error;
 use uuid::Uuid;
 
@@ -38,40 +36,14 @@ impl Task {
     }
 }
 
-/// Names a task. Ordered by when it was made.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct TaskId(Uuid);
+id!(
+    /// Names a task. Ordered by when it was made.
+    TaskId
+);
 
 impl TaskId {
     /// Behind every other.
     pub const LAST: Self = Self(Uuid::max());
-
-    /// A fresh id, a UUIDv7 of the present moment.
-    ///
-    /// # Errors
-    ///
-    /// [`EntropyUnavailable`] when the source of randomness gives nothing.
-    pub fn new(clock: &dyn Clock, entropy: &dyn Entropy) -> Result<Self, EntropyUnavailable> {
-        new_v7(clock, entropy).map(Self)
-    }
-
-    /// The id that a path, a cursor or a database names.
-    #[must_use]
-    pub const fn from_uuid(uuid: Uuid) -> Self {
-        Self(uuid)
-    }
-
-    /// The UUID behind the id.
-    #[must_use]
-    pub const fn uuid(self) -> Uuid {
-        self.0
-    }
-}
-
-impl fmt::Display for TaskId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
 }
 
 /// How often a task has been written, beginning with 1.

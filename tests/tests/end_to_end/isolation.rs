@@ -107,6 +107,57 @@ async fn nobody_reaches_another_s_tasks() {
 }
 
 #[tokio::test]
+async fn a_role_opens_nobody_s_tasks() {
+    for database in Database::BOTH {
+        let service = Service::start(database, &[]);
+        let client = Client::new(&service.url());
+        let ada = client.register("ada@example.com").await.grant();
+        let task = client.add_task(&ada.access_token, "hers").await.json()["id"].as_str().unwrap().to_owned();
+        client.register("root@example.com").await.grant();
+        service.succeed(&["users", "set-roles", "root@example.com", "admin", "superuser", "tasks:read"]);
+        let root = client.log_in("root@example.com").await.grant();
+        let me = client.me(&root.access_token).await.json();
+        assert_eq!(me["roles"].as_array().unwrap().len(), 3, "{me}");
+        for path in [
+            format!("/api/users/{}/tasks", ada.user_id),
+            format!("/api/users/{}/tasks/{task}", ada.user_id),
+            format!("/api/users/me/tasks/{task}"),
+        ] {
+            client.with_token(Method::GET, &path, &root.access_token, None).await.refused(404, "not_found");
+        }
+    }
+}
+
+#[tokio::test]
+async fn who_has_no_business_there_is_not_told_what_is_wrong_with_the_request() {
+    let service = Service::start(Database::Sqlite, &[]);
+    let client = Client::new(&service.url());
+    let ada = client.register("ada@example.com").await.grant();
+    let eve = client.register("eve@example.com").await.grant();
+    let bearer = format!("Bearer {}", eve.access_token);
+    let headers = [("authorization", bearer.as_str()), ("x-request-id", "same")];
+    let path = format!("/api/users/{}/tasks", ada.user_id);
+    let mut answers = Vec::new();
+    for (content_type, body) in [
+        ("application/json", r#"{"title":"a title"}"#.to_owned()),
+        ("application/json", r#"{"title":""}"#.to_owned()),
+        ("application/json", r#"{"owner":"eve"}"#.to_owned()),
+        ("application/json", "{".to_owned()),
+        ("text/plain", "a title".to_owned()),
+        ("application/json", "x".repeat(65 * 1024)),
+    ] {
+        let answer = client.post_raw(&path, &headers, content_type, body).await;
+        answer.refused(404, "not_found");
+        answers.push(answer.text);
+    }
+    let query = client.send(Method::GET, &format!("{path}?limit=nonsense"), &headers, None).await.unwrap();
+    query.refused(404, "not_found");
+    answers.push(query.text);
+    answers.dedup();
+    assert_eq!(answers.len(), 1, "{answers:?}");
+}
+
+#[tokio::test]
 async fn nobody_ends_another_s_session() {
     for database in Database::BOTH {
         let service = Service::start(database, &SETTINGS);

@@ -4,6 +4,7 @@
 
 use std::path::PathBuf;
 
+use doorward_http::problem::chain;
 use doorward_mail::{InvalidSmtpUrl, Sender, SmtpOptions, SmtpTransport, UnusableSmtp};
 
 use super::parse::{Check, non_empty};
@@ -55,11 +56,6 @@ pub(super) fn read(check: &mut Check, raw: Mail, dev_folder: Option<PathBuf>) ->
         check.note("mail.templates", chain(&error));
     }
     Some(settings)
-}
-
-/// An error with its cause, which for a file is the part that helps.
-fn chain(error: &dyn std::error::Error) -> String {
-    error.source().map_or_else(|| error.to_string(), |source| format!("{error}: {source}"))
 }
 
 fn only_with_smtp(check: &mut Check, smtp: &Smtp) {

@@ -9,7 +9,7 @@ pub async fn a_quota_holds_however_many_ask(stage: Stage) -> Outcome {
     let outcomes = crowd(move |n| {
         let repo = Arc::clone(&repo);
         async move {
-            let Ok(task) = task(n) else { return Ok(false) };
+            let Ok(task) = task(n as u128) else { return Ok(false) };
             repo.insert(&own, &task, 5).await
         }
     })
