@@ -73,6 +73,9 @@ async fn keep_refreshing(doorward: Arc<InProcess>, first: SecretString) -> Chain
     chain
 }
 
+/// A session that goes on for so long after its logout has not ended.
+const NEVER_REFUSED: Duration = Duration::from_secs(60);
+
 /// How many refreshes succeeded that were under way while the session was being ended.
 async fn one_round(doorward: Arc<InProcess>, round: usize, address: String, longest_wait: Duration) -> usize {
     let grant = log_in(&doorward, &address).await;
@@ -87,7 +90,7 @@ async fn one_round(doorward: Arc<InProcess>, round: usize, address: String, long
     let answered = Instant::now();
     assert!(doorward.auth.authenticate(&access_token).is_err(), "round {round}: accepted after the logout");
 
-    let mut chain = refreshing.await.unwrap();
+    let mut chain = tokio::time::timeout(NEVER_REFUSED, refreshing).await.expect("refreshed on and on").unwrap();
     for token in chain.refresh_tokens.clone().iter().rev().take(2) {
         assert!(refresh(&doorward, token, 1, &mut chain).await.is_none(), "round {round}: a refresh token is alive");
     }
