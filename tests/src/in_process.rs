@@ -113,7 +113,8 @@ impl InProcess {
 
     /// Starts on a schema of the PostgreSQL at this URL, with connections for a crowd.
     pub async fn start_at(url: &str, schema: &str) -> Self {
-        let options = PostgresOptions { schema: schema.parse().unwrap(), max_connections: 100 };
+        let options =
+            PostgresOptions { schema: schema.parse().unwrap(), max_connections: 100, ..PostgresOptions::default() };
         let store = Arc::new(PostgresStore::open(url, options).await.unwrap());
         Self::on(store, tempfile::tempdir().unwrap(), InProcessOptions::default()).await
     }

@@ -56,7 +56,8 @@ pub async fn on_sqlite(mutation: Option<Mutation>) -> Stage {
 /// The same on PostgreSQL, and the store that the tasks are in.
 pub async fn on_postgres(policies: Policies, mutation: Option<Mutation>) -> (Stage, OwnedStore<Postgres>) {
     let schema = postgres::fresh_schema();
-    let options = PostgresOptions { schema: schema.parse().unwrap(), max_connections: 20 };
+    let options =
+        PostgresOptions { schema: schema.parse().unwrap(), max_connections: 20, ..PostgresOptions::default() };
     let store = PostgresStore::open(postgres::url(), options).await.unwrap();
     let owned = store.owned();
     SqlTasks::<Postgres>::postgres(owned.clone(), true).await.unwrap();

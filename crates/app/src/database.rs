@@ -27,8 +27,9 @@ pub enum OwnedTables {
 }
 
 impl Database {
-    /// Opens it, and brings the accounts' tables up to date or refuses them, as the settings say.
-    pub(crate) async fn open(settings: &DatabaseSettings) -> Result<Self, StartError> {
+    /// Opens it, and brings the accounts' tables up to date or refuses them, as the settings say. With `needs_policies` a
+    /// role for which PostgreSQL's policies do not hold is refused before that.
+    pub(crate) async fn open(settings: &DatabaseSettings, needs_policies: bool) -> Result<Self, StartError> {
         let url = settings.url.expose_secret();
         match Scheme::of(url)? {
             Scheme::Sqlite => {
@@ -40,8 +41,11 @@ impl Database {
                 Ok(Self { owned: OwnedTables::Sqlite(store.owned()), store: Arc::new(store) })
             }
             Scheme::Postgres => {
-                let options =
-                    PostgresOptions { schema: settings.schema.clone(), max_connections: settings.max_connections };
+                let options = PostgresOptions {
+                    schema: settings.schema.clone(),
+                    max_connections: settings.max_connections,
+                    needs_policies,
+                };
                 let store = if settings.migrate {
                     PostgresStore::open(url, options).await?
                 } else {
@@ -87,7 +91,7 @@ impl OwnedTables {
 ///
 /// [`StartError`] when the database cannot be opened or migrated.
 pub async fn open_store(settings: &DatabaseSettings) -> Result<Arc<dyn Store>, StartError> {
-    Ok(Database::open(settings).await?.store)
+    Ok(Database::open(settings, false).await?.store)
 }
 
 /// Brings every table that these settings need up to date, and does nothing else.
@@ -96,7 +100,8 @@ pub async fn open_store(settings: &DatabaseSettings) -> Result<Arc<dyn Store>, S
 ///
 /// [`StartError`] when the database cannot be opened or migrated.
 pub async fn migrate(settings: &Settings) -> Result<(), StartError> {
-    let database = Database::open(&DatabaseSettings { migrate: true, ..settings.database.clone() }).await?;
+    let migrating = DatabaseSettings { migrate: true, ..settings.database.clone() };
+    let database = Database::open(&migrating, settings.tasks.is_some()).await?;
     if settings.tasks.is_some() {
         database.owned.tasks(true).await?;
     }

@@ -39,7 +39,7 @@ pub async fn diagnose(settings: Settings) -> Vec<Finding> {
         MailDelivery::Transport(_) => Finding { subject: "mail is delivered by the service's own code", problem: None },
     });
     let as_it_is = DatabaseSettings { migrate: false, ..settings.database.clone() };
-    match Database::open(&as_it_is).await {
+    match Database::open(&as_it_is, false).await {
         Err(error) => {
             findings.push(Finding::new(DATABASE, Err(error)));
             return findings;

@@ -98,7 +98,7 @@ impl Doorward {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy);
         let mail = settings.mail.open(&settings.public_url)?;
-        let Database { store, owned } = Database::open(&settings.database).await?;
+        let Database { store, owned } = Database::open(&settings.database, settings.tasks.is_some()).await?;
         let tasks = match settings.tasks {
             Some(tasks) => {
                 let repo = owned.tasks(settings.database.migrate).await?;

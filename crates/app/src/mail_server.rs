@@ -7,8 +7,9 @@ const FIRST_PAUSE: Duration = Duration::from_secs(1);
 /// The longest pause, and so how long mail waits at most once the server is back.
 const LONGEST_PAUSE: Duration = Duration::from_secs(8);
 
-/// What is known of the mail server: while it is out of reach, one batch now and then finds out, instead of every batch
-/// that is due. Otherwise an outage would cost the database, and with it those who register, more than delivering does.
+/// What is known of the mail server: while there is no connection to it, one batch now and then finds out, instead of
+/// every batch that is due. Otherwise an outage would cost the database, and with it those who register, more than
+/// delivering does. Whatever a connected server says, or does not say, may be about one recipient and holds up nobody else.
 #[derive(Debug, Default)]
 pub(crate) struct MailServer {
     pause: Duration,
@@ -22,9 +23,9 @@ impl MailServer {
     }
 
     pub(crate) fn note(&mut self, report: &MailReport, now: Instant) {
-        if report.sent > 0 || !(report.unreachable || report.failed.is_empty()) {
+        if report.sent > 0 || !(report.no_connection || report.failed.is_empty()) {
             *self = Self::default();
-        } else if report.unreachable {
+        } else if report.no_connection {
             self.pause = (self.pause * 2).clamp(FIRST_PAUSE, LONGEST_PAUSE);
             self.paused_until = Some(now + self.pause);
         }
@@ -39,7 +40,7 @@ mod tests {
     use super::*;
 
     fn out_of_reach() -> MailReport {
-        MailReport { unreachable: true, ..refused() }
+        MailReport { no_connection: true, ..refused() }
     }
 
     fn refused() -> MailReport {

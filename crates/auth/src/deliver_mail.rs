@@ -34,8 +34,8 @@ pub struct MailReport {
     pub sent: u32,
     /// The mails that were not, and why; each is tried again or a dead letter.
     pub failed: Vec<FailedMail>,
-    /// Whether the last of them found the server out of reach.
-    pub unreachable: bool,
+    /// Whether there was no connection to the server.
+    pub no_connection: bool,
 }
 
 /// A mail that was not handed over.
@@ -114,9 +114,9 @@ impl Auth {
                         report.sent += 1;
                     }
                     Err(error) => {
-                        let unreachable = matches!(error, SendError::Unreachable(_));
+                        report.no_connection = matches!(error, SendError::NoConnection(_));
+                        let unreachable = report.no_connection || matches!(error, SendError::Unreachable(_));
                         let concerned = if unreachable { left } else { std::slice::from_ref(mail) };
-                        report.unreachable = unreachable;
                         report.failed.extend(self.settle_failure(concerned, until, &error).await?);
                         if unreachable {
                             break;

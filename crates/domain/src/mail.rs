@@ -162,7 +162,11 @@ pub enum SendError {
     /// The server does not take this message now.
     #[error("refused for now: {0}")]
     Temporary(String),
-    /// The server cannot be reached or used, whatever the message.
+    /// The server cannot be used, whatever the message.
     #[error("the mail server cannot be used: {0}")]
     Unreachable(String),
+    /// There is no connection to the server, or no safe one: nobody's message gets anywhere, and nothing that a message
+    /// holds can be the reason.
+    #[error("the mail server cannot be connected to: {0}")]
+    NoConnection(String),
 }

@@ -253,6 +253,9 @@ mod tests {
         assert!(matches!(&error, SendError::Temporary(text) if text.starts_with("450 ")), "{error:?}");
         let error = refusal("530 5.7.0 log in first").await;
         assert!(matches!(&error, SendError::Unreachable(text) if text.starts_with("530 ")), "{error:?}");
+        // Said of one recipient, so it must not count as no connection, which holds up all.
+        let error = refusal("421 4.7.0 too much mail for this domain").await;
+        assert!(matches!(&error, SendError::Unreachable(text) if text.starts_with("421 ")), "{error:?}");
     }
 
     #[tokio::test]
@@ -265,10 +268,10 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_server_that_is_not_there_is_unreachable() {
+    async fn a_server_that_is_not_there_cannot_be_connected_to() {
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let error = transport(port, Some(SmtpSecurity::None)).send(&message("<a@b>")).await.unwrap_err();
-        assert!(matches!(error, SendError::Unreachable(_)), "{error:?}");
+        assert!(matches!(error, SendError::NoConnection(_)), "{error:?}");
     }
 
     #[tokio::test]

@@ -1,4 +1,5 @@
 use std::error::Error;
+use std::io::ErrorKind;
 
 use doorward_domain::SendError;
 
@@ -13,8 +14,29 @@ pub(crate) fn send_error(error: &lettre::transport::smtp::Error) -> SendError {
     match error.status() {
         // The error behind the error is what the server answered.
         Some(code) => judge(Some(code.into()), &error.source().map(ToString::to_string).unwrap_or_default()),
+        None if is_no_connection(error) => SendError::NoConnection(first_line(&error.to_string())),
         None => judge(None, &error.to_string()),
     }
+}
+
+/// Whether not even a safe connection came about. An answer, a silence or an end in the middle of a dialogue may be
+/// about the message, whatever they say.
+fn is_no_connection(error: &lettre::transport::smtp::Error) -> bool {
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        if let Some(error) = error.downcast_ref::<std::io::Error>() {
+            return matches!(
+                error.kind(),
+                ErrorKind::ConnectionRefused
+                    | ErrorKind::HostUnreachable
+                    | ErrorKind::NetworkUnreachable
+                    // What a TLS handshake fails with.
+                    | ErrorKind::InvalidData
+            );
+        }
+        cause = error.source();
+    }
+    error.is_tls()
 }
 
 fn judge(code: Option<u16>, answer: &str) -> SendError {

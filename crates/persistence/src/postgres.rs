@@ -50,18 +50,20 @@ impl Default for SchemaName {
 ///
 /// # Defaults
 ///
-/// Schema `doorward`, 10 connections.
+/// Schema `doorward`, 10 connections, any role.
 #[derive(Clone, Debug)]
 pub struct PostgresOptions {
     /// Where Doorward's tables live.
     pub schema: SchemaName,
     /// How many connections a node uses at most, besides one that listens for revocations.
     pub max_connections: u32,
+    /// Whether a role that may bypass row-level security is refused, before anything is changed.
+    pub needs_policies: bool,
 }
 
 impl Default for PostgresOptions {
     fn default() -> Self {
-        Self { schema: SchemaName::default(), max_connections: 10 }
+        Self { schema: SchemaName::default(), max_connections: 10, needs_policies: false }
     }
 }
 
@@ -137,7 +139,7 @@ impl PostgresStore {
         let schema = options.schema;
         // One round trip: begin, and find the tables whatever the connection was used for before.
         let begin = |mode| Arc::from(format!("BEGIN {mode}; SET LOCAL search_path TO {}", schema.0));
-        Ok(Self {
+        let store = Self {
             units: Arc::new(Units {
                 writer: pool.clone(),
                 readers: pool,
@@ -147,7 +149,11 @@ impl PostgresStore {
             listening: PgPoolOptions::new().max_connections(1).acquire_timeout(PATIENCE).connect_lazy_with(connect),
             listener: Mutex::new(None),
             schema,
-        })
+        };
+        if options.needs_policies {
+            store.owned().check_role().await?;
+        }
+        Ok(store)
     }
 
     /// Units on owned tables in the same schema, on the same connections.

@@ -64,8 +64,14 @@ impl<D: Dialect> Units<D> {
     }
 }
 
+/// On a task of its own, which goes on when the caller stops waiting, as a request does whose client hangs up. A
+/// transaction that has begun is then rolled back; the driver knows of none before it has the answer, and would hand the
+/// connection to the next unit with the transaction open, and its owner set.
 async fn begin<D: Dialect>(pool: &Pool<D>, statement: Arc<str>) -> Result<Transaction<'static, D>, sqlx::Error> {
-    pool.begin_with(AssertSqlSafe(statement)).await
+    let pool = pool.clone();
+    let begun = tokio::spawn(async move { pool.begin_with(AssertSqlSafe(statement)).await });
+    // The task neither panics nor is cancelled, but with the runtime.
+    begun.await.unwrap_or(Err(sqlx::Error::WorkerCrashed))
 }
 
 /// The same transaction for one owner, in the same round trip.

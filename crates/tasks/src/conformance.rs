@@ -1,4 +1,4 @@
-//! What every adapter of [`TaskRepo`](crate::TaskRepo) has to do, as cases that run against it.
+//! What every adapter of [`TaskRepo`] has to do, as cases that run against it.
 //!
 //! In the tests of an adapter, with `tokio` (features `macros`, `rt-multi-thread`) among the dev-dependencies:
 //!

@@ -111,6 +111,19 @@ fn description(content: &TaskContent) -> Option<String> {
     content.description.as_ref().map(|description| description.as_str().to_owned())
 }
 
+/// Makes those who add or delete an owner's tasks at once go one after the other; says whether the owner is there.
+///
+/// The owner's row comes before any other: whoever deletes an account takes it first and then the tasks, and two that
+/// take rows in different orders lock each other out.
+async fn hold_owner<D: Dialect>(unit: &mut OwnedUnit<D>) -> Result<bool, StoreError> {
+    let hold = if D::LOCKS_ROWS {
+        "SELECT id FROM users WHERE id = $1 FOR NO KEY UPDATE"
+    } else {
+        "SELECT id FROM users WHERE id = $1"
+    };
+    Ok(unit.statement(hold).fetch_optional(unit.connection()).await?.is_some())
+}
+
 /// Runs the statement that changes a task, and says what became of it.
 async fn changed<D: Dialect>(mut unit: OwnedUnit<D>, statement: Statement<D>) -> Result<Option<Task>, StoreError> {
     let row = statement.fetch_optional(unit.connection()).await?;
@@ -122,7 +135,9 @@ async fn changed<D: Dialect>(mut unit: OwnedUnit<D>, statement: Statement<D>) ->
 impl<D: Dialect> TaskRepo for SqlTasks<D> {
     async fn insert(&self, scope: &OwnerScope, task: &Task, most: u32) -> Result<bool, StoreError> {
         let mut unit = self.store.write(scope).await?;
-        // The row that counts makes those who add at once go one after the other.
+        if !hold_owner(&mut unit).await? {
+            return Err(StoreError::Conflict { constraint: "tasks_owner".to_owned() });
+        }
         let room = unit
             .statement(
                 "INSERT INTO task_counts (owner_id, tasks) VALUES ($1, 1) ON CONFLICT (owner_id) DO UPDATE SET \
@@ -237,6 +252,9 @@ impl<D: Dialect> TaskRepo for SqlTasks<D> {
 
     async fn delete(&self, scope: &OwnerScope, id: TaskId, version: Option<Version>) -> Result<bool, StoreError> {
         let mut unit = self.store.write(scope).await?;
+        if !hold_owner(&mut unit).await? {
+            return Ok(false);
+        }
         let deleted = unit
             .statement("DELETE FROM tasks WHERE owner_id = $1 AND id = $2 AND ($3 IS NULL OR version = $3)")
             .bind(id.uuid())
@@ -246,7 +264,7 @@ impl<D: Dialect> TaskRepo for SqlTasks<D> {
         if !deleted {
             return Ok(false);
         }
-        unit.statement("UPDATE task_counts SET tasks = tasks - 1 WHERE owner_id = $1")
+        unit.statement("UPDATE task_counts SET tasks = tasks - 1 WHERE owner_id = $1 AND tasks > 0")
             .execute(unit.connection())
             .await?;
         unit.commit().await?;

@@ -67,6 +67,15 @@ impl Version {
     }
 }
 
+/// What ends a line or a paragraph and is no control character.
+const LINE_SEPARATORS: [char; 2] = ['\u{2028}', '\u{2029}'];
+/// What is neither white space nor to be seen.
+const INVISIBLE: [char; 7] = ['\u{ad}', '\u{200b}', '\u{200c}', '\u{200d}', '\u{2060}', '\u{2800}', '\u{feff}'];
+
+fn is_blank(c: char) -> bool {
+    c.is_whitespace() || INVISIBLE.contains(&c)
+}
+
 /// What is to be done: 1 to 200 characters on one line, not all of them white space.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Title(String);
@@ -97,9 +106,9 @@ impl Title {
     pub fn parse(text: &str) -> Result<Self, InvalidTitle> {
         if text.chars().count() > Self::LONGEST {
             Err(InvalidTitle::TooLong)
-        } else if text.trim().is_empty() {
+        } else if text.chars().all(is_blank) {
             Err(InvalidTitle::Blank)
-        } else if text.contains(char::is_control) {
+        } else if text.contains(|c: char| c.is_control() || LINE_SEPARATORS.contains(&c)) {
             Err(InvalidTitle::ControlCharacter)
         } else {
             Ok(Self(text.to_owned()))
@@ -167,7 +176,10 @@ mod tests {
             ("é".repeat(201), Err(InvalidTitle::TooLong)),
             (String::new(), Err(InvalidTitle::Blank)),
             (" \u{a0}\t".to_owned(), Err(InvalidTitle::Blank)),
+            ("\u{200b}\u{feff} ".to_owned(), Err(InvalidTitle::Blank)),
+            ("family \u{1f468}\u{200d}\u{1f469}".to_owned(), Ok(())),
             ("two\nlines".to_owned(), Err(InvalidTitle::ControlCharacter)),
+            ("two\u{2028}lines".to_owned(), Err(InvalidTitle::ControlCharacter)),
             ("a\0b".to_owned(), Err(InvalidTitle::ControlCharacter)),
         ] {
             let title = Title::parse(&text);

@@ -2,9 +2,10 @@
 //! lost, and a task is deleted once.
 
 use std::future::Future;
+use std::time::{Duration, Instant};
 
 use doorward_tests::task_rows::{Rows, rows};
-use doorward_tests::{Answer, Client, Database, Grant, Service, rounds};
+use doorward_tests::{Answer, Client, Database, Grant, PASSWORD, Service, rounds};
 use serde_json::{Value, json};
 
 use crate::task_steps::{added, at_once, count, ids};
@@ -199,4 +200,43 @@ async fn no_answered_change_is_lost_on_sqlite() {
 #[tokio::test(flavor = "multi_thread")]
 async fn no_answered_change_is_lost_on_postgres() {
     marks_are_kept(Database::Postgres).await;
+}
+
+/// Whoever has a stolen access token cannot keep its owner from deleting the account by adding to it.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_account_is_deleted_while_others_add_to_it_and_take_from_it() {
+    for database in Database::BOTH {
+        let service = Service::start(database, &[]);
+        let client = Client::new(&service.url());
+        for round in 0..3 {
+            let ada = client.register(&format!("ada-{round}@example.com")).await.grant();
+            let busy: Vec<_> = (0..16)
+                .map(|_| {
+                    let (client, token) = (client.clone(), ada.access_token.clone());
+                    tokio::spawn(async move {
+                        loop {
+                            let answer = client.add_task(&token, "one more").await;
+                            if answer.status != 201 {
+                                return answer.refused(401, "unauthenticated");
+                            }
+                            let id = answer.json()["id"].as_str().unwrap().to_owned();
+                            let deleted = client.delete_task(&token, &id, None).await;
+                            if deleted.status != 204 {
+                                // The account and its tasks may have gone in between.
+                                assert!([401, 404].contains(&deleted.status.as_u16()), "{deleted:?}");
+                            }
+                        }
+                    })
+                })
+                .collect();
+            client.add_task(&ada.access_token, "the first").await.answered(201);
+            let begun = Instant::now();
+            client.delete_me(&ada.access_token, PASSWORD).await.answered(204);
+            assert!(begun.elapsed() < Duration::from_secs(4), "{database:?}: it took {:?}", begun.elapsed());
+            for worker in busy {
+                worker.await.unwrap();
+            }
+            assert_eq!(rows(&service, &ada.user_id).await, Rows { tasks: 0, counted: None });
+        }
+    }
 }

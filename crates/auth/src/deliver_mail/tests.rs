@@ -248,7 +248,7 @@ async fn a_delivered_mail_is_finished() {
     let report = setup.auth().deliver_mail(batch([mail.clone()])).await.unwrap();
 
     assert!(prepared.yes() && finished.yes());
-    assert_eq!(report, MailReport { sent: 1, failed: Vec::new(), unreachable: false });
+    assert_eq!(report, MailReport { sent: 1, failed: Vec::new(), no_connection: false });
     let letter = letters.only();
     assert_eq!(letter.mail, mail);
     assert!(letter.link.is_none(), "a notice carries no token");
@@ -279,7 +279,7 @@ async fn a_refused_mail_does_not_hold_up_the_next() {
 
     assert!(written.iter().all(Committed::yes));
     let expected = vec![failed(first, &permanent(), true), failed(second, &temporary(), false)];
-    assert_eq!(report, MailReport { sent: 1, failed: expected, unreachable: false });
+    assert_eq!(report, MailReport { sent: 1, failed: expected, no_connection: false });
     let postponed = postponed.all();
     assert_eq!(postponed[0], (None, 1, permanent().to_string()), "what is refused for good is a dead letter");
     assert_eq!((postponed[1].1, &postponed[1].2), (1, &temporary().to_string()));
@@ -301,7 +301,7 @@ async fn a_server_that_cannot_be_used_postpones_the_rest_without_being_asked_aga
     let report = setup.auth().deliver_mail(batch(mails.clone())).await.unwrap();
 
     let expected = [second, third, fourth].map(|mail| failed(mail, &unreachable(), false));
-    assert_eq!(report, MailReport { sent: 1, failed: expected.to_vec(), unreachable: true });
+    assert_eq!(report, MailReport { sent: 1, failed: expected.to_vec(), no_connection: false });
     assert_eq!(letters.all().len(), 2);
     for (due_at, attempts, error) in postponed.all() {
         assert!(due_at.is_some_and(|due_at| due_at > NOW));
@@ -323,7 +323,7 @@ async fn a_mail_that_cannot_be_put_into_words_waits_for_its_template_to_be_mende
     let report = setup.auth().deliver_mail(batch([mail.clone()])).await.unwrap();
 
     let expected = SendError::Temporary(broken.to_string());
-    assert_eq!(report, MailReport { sent: 0, failed: vec![failed(&mail, &expected, false)], unreachable: false });
+    assert_eq!(report, MailReport { sent: 0, failed: vec![failed(&mail, &expected, false)], no_connection: false });
     assert!(postponed.only().0.is_some_and(|due_at| due_at > NOW));
 }
 
@@ -365,7 +365,7 @@ async fn a_collision_prepares_again_with_the_same_token_and_sends_once() {
 
     let report = setup.auth().deliver_mail(batch([mail])).await.unwrap();
 
-    assert_eq!(report, MailReport { sent: 1, failed: Vec::new(), unreachable: false });
+    assert_eq!(report, MailReport { sent: 1, failed: Vec::new(), no_connection: false });
     let tokens = tokens.all();
     assert_eq!(tokens.len(), 2);
     assert_eq!(tokens[0], tokens[1]);
@@ -396,7 +396,7 @@ async fn no_mail_is_begun_that_may_not_end_within_the_lease() {
 
         let report = setup.auth().deliver_mail(batch([first, second])).await.unwrap();
 
-        assert_eq!(report, MailReport { sent: 1 + u32::from(begun), failed: Vec::new(), unreachable: false });
+        assert_eq!(report, MailReport { sent: 1 + u32::from(begun), failed: Vec::new(), no_connection: false });
         if !begun {
             let (due_at, attempts, _) = postponed.only();
             assert_eq!((due_at, attempts), (Some(late), 3), "what was not tried is no attempt");

@@ -60,13 +60,21 @@ pub enum ProtectionError {
         /// What it lacks.
         lack: &'static str,
     },
+    /// A setting of the role, the database or the server takes the policies' meaning away.
+    #[error("the PostgreSQL setting `{setting}` must not be set for the role or the database")]
+    Setting {
+        /// Its name.
+        setting: &'static str,
+    },
     /// The database failed.
     #[error(transparent)]
     Store(#[from] StoreError),
 }
 
-const ROLE: &str = "SELECT current_user::text AS role, (rolsuper OR rolbypassrls) AS bypasses FROM pg_roles \
-                    WHERE rolname = current_user";
+const ROLE: &str = "SELECT current_user::text AS role, (rolsuper OR rolbypassrls) AS bypasses, \
+     coalesce(current_setting('doorward.owner', true), '') <> '' AS owner_is_set, \
+     current_setting('row_security') <> 'on' AS security_is_off \
+     FROM pg_roles WHERE rolname = current_user";
 
 // The one policy is written by `protect_sql!`; as PostgreSQL gives it back, it begins with the comparison and names the
 // setting. Any other permissive policy would widen it.
@@ -76,7 +84,11 @@ const TABLES: &str = "SELECT c.relname::text AS name, c.relrowsecurity AS enable
       AND p.polcmd = '*' AND p.polroles = '{0}' AND p.polwithcheck IS NULL \
       AND pg_get_expr(p.polqual, p.polrelid) ~ \
       '^\\(owner_id = \\( *SELECT \\(NULLIF\\(current_setting\\(''doorward\\.owner''::text, true\\), ''''::text\\)\\)::uuid( AS \"nullif\")?\\)\\)$') \
-     AS sound \
+     AS sound, \
+     (SELECT count(*) = 1 FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attname = 'owner_id' \
+      AND a.atttypid = 'pg_catalog.uuid'::regtype AND NOT a.attisdropped) AS owned, \
+     has_table_privilege(c.oid, 'SELECT') AND has_table_privilege(c.oid, 'INSERT') \
+     AND has_table_privilege(c.oid, 'UPDATE') AND has_table_privilege(c.oid, 'DELETE') AS usable \
      FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
      WHERE n.nspname = current_schema() AND c.relkind IN ('r', 'p') AND (c.relname::text = ANY($1) OR EXISTS \
      (SELECT 1 FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attname = 'owner_id' AND NOT a.attisdropped)) \
@@ -87,6 +99,12 @@ pub(super) async fn check_role(connection: &mut PgConnection) -> Result<(), Prot
     let role = sqlx::query(ROLE).fetch_one(connection).await.map_err(store_error)?;
     if role.try_get("bypasses").map_err(store_error)? {
         return Err(ProtectionError::Bypassed { role: role.try_get("role").map_err(store_error)? });
+    }
+    // Nobody is an owner before a unit says so.
+    for (column, setting) in [("owner_is_set", "doorward.owner"), ("security_is_off", "row_security")] {
+        if role.try_get(column).map_err(store_error)? {
+            return Err(ProtectionError::Setting { setting });
+        }
     }
     Ok(())
 }
@@ -101,7 +119,11 @@ pub(super) async fn check(connection: &mut PgConnection, tables: &[&str]) -> Res
         let table: String = row.try_get("name").map_err(store_error)?;
         let is = |name| row.try_get::<bool, _>(name).map_err(store_error);
         let count = |name| row.try_get::<i64, _>(name).map_err(store_error);
-        let lack = if !is("enabled")? {
+        let lack = if !is("owned")? {
+            Some("it lacks a column `owner_id` of the type uuid")
+        } else if !is("usable")? {
+            Some("the role may not read and write it")
+        } else if !is("enabled")? {
             Some("row-level security is not enabled")
         } else if !is("forced")? {
             Some("row-level security is not forced upon its owner")

@@ -76,7 +76,7 @@ async fn a_mail_that_still_makes_sense_is_sent() {
 
         let report = setup.auth().deliver_mail(batch([mail])).await.unwrap();
 
-        assert_eq!(report, MailReport { sent: 1, failed: Vec::new(), unreachable: false }, "{case}");
+        assert_eq!(report, MailReport { sent: 1, failed: Vec::new(), no_connection: false }, "{case}");
         assert!(prepared.yes() && finished.yes(), "{case}");
     }
 }
