@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::routing::get;
+use doorward::settings::TaskSettings;
 use doorward::{CurrentUser, Doorward, MailSettings, MemoryTransport, OptionalUser, RegistrationMode};
 use doorward_tests::service::{free_address, target_folder};
 use doorward_tests::{Client, Database, PASSWORD, postgres};
@@ -145,4 +146,31 @@ async fn an_optional_user_is_somebody_or_nobody_and_never_a_forgery() {
     client.send(Method::GET, "/greet", &twice, None).await.unwrap().refused(401, "unauthenticated");
     let in_query = format!("/greet?access_token={}", grant.access_token);
     assert_eq!(client.get(&in_query).await.text, "hello stranger");
+}
+
+#[tokio::test]
+async fn an_embedding_service_has_tasks_when_it_asks_for_them() {
+    for tasks in [None, Some(TaskSettings { most_per_user: 1 })] {
+        let folder = tempfile::tempdir().unwrap();
+        let url = format!("sqlite:{}", folder.path().join("users.db").display());
+        let mut builder = Doorward::builder("https://host.example", &url)
+            .master_key_file(folder.path().join("master.key"))
+            .mail(MailSettings::transport(Arc::new(MemoryTransport::new())))
+            .registration(RegistrationMode::Open);
+        if let Some(tasks) = tasks {
+            builder = builder.tasks(tasks);
+        }
+        let doorward = builder.start().await.unwrap();
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let client = Client::new(&format!("http://{}", listener.local_addr().unwrap()));
+        tokio::spawn(async move { axum::serve(listener, doorward.routes()).await.unwrap() });
+        let ada = client.register("ada@example.com").await.grant();
+        let first = client.add_task(&ada.access_token, "the first").await;
+        if tasks.is_none() {
+            first.refused(404, "not_found");
+        } else {
+            first.answered(201);
+            client.add_task(&ada.access_token, "one too many").await.refused(409, "quota_exceeded");
+        }
+    }
 }
