@@ -1,28 +1,26 @@
 //! Whether those who register or ask for another password feel that the mail server is in trouble, and whether their
 //! mails arrive once that is over.
 //!
-//! Eight services with a mail server each, two of them sound, get the same requests in turns. What the second sound one
-//! takes in relation to the first tells how much of a ratio is the machine's noise. Takes about 30 minutes;
-//! `DOORWARD_ROUNDS` sets the number of turns.
+//! For each kind of trouble two services, one of them with a sound mail server, get the same requests in turns, one at a
+//! time: what the machine does meanwhile falls on both alike. One pair is sound twice, which tells how much of a ratio is
+//! noise. Takes about 20 minutes; `DOORWARD_ROUNDS` sets the number of registrations of each.
 
 use std::collections::BTreeSet;
-use std::future::Future;
 use std::time::{Duration, Instant};
 
 use doorward_tests::smtp::{certificates, page};
-use doorward_tests::{Answer, Client, Database, Service, SmtpSink, rounds};
+use doorward_tests::{Client, Database, Service, SmtpSink, rounds};
 use serde_json::Value;
 use tempfile::TempDir;
 
 use super::accounts::{self, Standing};
-use super::{figure, logins, quantile, runtime};
+use super::{figure, quantile, runtime};
 
-/// How long one turn lasts, for each kind of request.
-const TURN: Duration = Duration::from_secs(5);
-/// Registrations offered, as a share of what the machine can hash.
-const SHARE_OF_CAPACITY: f64 = 0.25;
-/// Resets offered; below what any of the databases can write.
-const RESETS_PER_SECOND: f64 = 40.0;
+/// Registrations of each service; resets take less time, so there are more of them.
+const REGISTRATIONS: usize = 1_000;
+const RESETS_PER_REGISTRATION: usize = 4;
+/// Between two requests, so that mail is delivered meanwhile.
+const PAUSE: Duration = Duration::from_millis(2);
 /// For mail to be delivered once nothing is in its way.
 const PATIENCE: Duration = Duration::from_secs(600);
 const CA_FILE: &str = "MAIL__SMTP__CA_FILE";
@@ -42,9 +40,8 @@ enum Mode {
 }
 
 impl Mode {
-    /// The sound one first.
-    const ALL: [Self; 8] = [
-        Self::Healthy,
+    /// What a sound one is set against.
+    const ALL: [Self; 7] = [
         Self::HealthyToo,
         Self::RefusedConnection,
         Self::Temporary,
@@ -78,9 +75,6 @@ struct Stage {
     service: Service,
     sink: SmtpSink,
     authorities: TempDir,
-    /// By turn.
-    registrations: Vec<Vec<Duration>>,
-    resets: Vec<Vec<Duration>>,
     promised: BTreeSet<Promise>,
 }
 
@@ -88,63 +82,68 @@ struct Stage {
 pub(crate) const NAME: &str = "mail";
 
 pub(crate) fn run() {
-    let threads = std::thread::available_parallelism().unwrap().get();
-    let registrations_per_second = logins::bare_hashes(threads) * SHARE_OF_CAPACITY;
-    println!("{registrations_per_second:.0} registrations/s and {RESETS_PER_SECOND:.0} resets/s offered");
     let runtime = runtime();
     for database in Database::BOTH {
-        runtime.block_on(measure(database, registrations_per_second));
+        for mode in Mode::ALL {
+            runtime.block_on(compare(database, mode));
+        }
     }
 }
 
-async fn measure(database: Database, registrations_per_second: f64) {
-    let rounds = rounds(10);
-    let mut stages = Vec::new();
-    for mode in Mode::ALL {
-        stages.push(Stage::start(mode, database, rounds).await);
+/// A request, and the page that its mail leads to.
+#[derive(Clone, Copy, Debug)]
+enum Ask {
+    Registration,
+    Reset,
+}
+
+async fn compare(database: Database, mode: Mode) {
+    let registrations = rounds(REGISTRATIONS);
+    let resets = registrations * RESETS_PER_REGISTRATION;
+    let mut pair = [Stage::start(Mode::Healthy, database, resets).await, Stage::start(mode, database, resets).await];
+    for (ask, count) in [(Ask::Registration, registrations), (Ask::Reset, resets)] {
+        let [mut healthy, mut other] = alternate(&mut pair, ask, count).await;
+        let mut at = |q| (quantile(&mut healthy, q), quantile(&mut other, q));
+        let ((p50, other_p50), (p99, other_p99)) = (at(0.5), at(0.99));
+        let what = format!("{database:?}: {ask:?}, {mode:?}");
+        println!("{what}: p50 {other_p50:.2?} against {p50:.2?}, p99 {other_p99:.2?} against {p99:.2?}, {count} each");
+        let ratio = other_p99.as_secs_f64() / p99.as_secs_f64();
+        figure(&format!("{what}: p99 / healthy p99"), ratio, "", "at most 1.10");
     }
-    for round in 0..rounds {
-        for n in 0..stages.len() {
-            let place = (n + round) % stages.len();
-            stages[place].turn(round, registrations_per_second).await;
-            // What the last requests queued should not meet the next service.
-            tokio::time::sleep(Duration::from_millis(500)).await;
-        }
-    }
-    report(
-        &format!("{database:?}: registration"),
-        stages.iter_mut().map(|stage| (stage.mode, &mut stage.registrations)),
-    );
-    report(&format!("{database:?}: reset"), stages.iter_mut().map(|stage| (stage.mode, &mut stage.resets)));
-    for stage in stages {
+    for stage in pair {
         stage.account_for_every_mail(database).await;
     }
 }
 
-/// Prints what each mode's requests took, in relation to the first mode's.
-///
-/// The figure is the median over the turns, each of which sets a mode against the sound service a moment before or
-/// after: whatever else the machine does for a second falls on one turn and not on the result.
-fn report<'a>(what: &str, samples: impl Iterator<Item = (Mode, &'a mut Vec<Vec<Duration>>)>) {
-    let mut healthy: Option<Vec<Duration>> = None;
-    for (mode, turns) in samples {
-        let by_turn: Vec<Duration> = turns.iter_mut().map(|turn| quantile(turn, 0.99)).collect();
-        let mut all: Vec<Duration> = turns.iter().flatten().copied().collect();
-        let (p50, p99) = (quantile(&mut all, 0.5), quantile(&mut all, 0.99));
-        println!("{what}, {mode:?}: p50 {p50:.2?}, p99 {p99:.2?} of {}; by turn {by_turn:.1?}", all.len());
-        let base = healthy.get_or_insert_with(|| by_turn.clone());
-        if mode != Mode::Healthy {
-            let ratio = |(turn, base): (&Duration, &Duration)| turn.as_secs_f64() / base.as_secs_f64();
-            let mut ratios: Vec<f64> = by_turn.iter().zip(base.iter()).map(ratio).collect();
-            ratios.sort_unstable_by(f64::total_cmp);
-            let median = ratios[ratios.len() / 2];
-            figure(&format!("{what}, {mode:?}: p99 / healthy p99, median of the turns"), median, "", "at most 1.10");
+/// Sends requests to both in turns; returns how long each took.
+async fn alternate(pair: &mut [Stage; 2], ask: Ask, count: usize) -> [Vec<Duration>; 2] {
+    let clients = pair.each_ref().map(|stage| Client::new(&stage.service.url()));
+    let mut samples = [Vec::new(), Vec::new()];
+    for n in 0..count {
+        // Neither always goes first.
+        let order = if n.is_multiple_of(2) { [0, 1] } else { [1, 0] };
+        for place in order {
+            let (client, stage) = (&clients[place], &mut pair[place]);
+            let (address, page) = match ask {
+                Ask::Registration => (stage.address("new", n), page::VERIFY_EMAIL),
+                Ask::Reset => (stage.address("old", n), page::RESET_PASSWORD),
+            };
+            let begun = Instant::now();
+            let answer = match ask {
+                Ask::Registration => client.register(&address).await,
+                Ask::Reset => client.request_reset(&address).await,
+            };
+            samples[place].push(begun.elapsed());
+            answer.answered(202);
+            stage.promised.insert((address, page));
+            tokio::time::sleep(PAUSE).await;
         }
     }
+    samples
 }
 
 impl Stage {
-    async fn start(mode: Mode, database: Database, rounds: usize) -> Self {
+    async fn start(mode: Mode, database: Database, resets: usize) -> Self {
         let authorities = tempfile::tempdir().unwrap();
         let (mut sink, service) = if mode == Mode::WrongCertificate {
             let right = certificates();
@@ -162,57 +161,17 @@ impl Stage {
         if mode == Mode::RefusedConnection {
             sink.stop();
         }
-        let mut stage = Self {
-            mode,
-            service,
-            sink,
-            authorities,
-            registrations: Vec::new(),
-            resets: Vec::new(),
-            promised: BTreeSet::new(),
-        };
-        let accounts: Vec<_> = (0..rounds)
-            .flat_map(|round| stage.addresses("old", round, RESETS_PER_SECOND))
-            .map(|address| (address, Standing::Verified))
-            .collect();
+        let stage = Self { mode, service, sink, authorities, promised: BTreeSet::new() };
+        let accounts: Vec<_> = (0..resets).map(|n| (stage.address("old", n), Standing::Verified)).collect();
         accounts::insert(&stage.service, &accounts).await;
-        // Its connections and threads are there by the time that counts.
-        stage.turn(WARM_UP, 10.0).await;
-        stage.registrations.clear();
-        stage.resets.clear();
         stage
     }
 
-    /// Offers one turn's requests, the same to every service.
-    async fn turn(&mut self, round: usize, registrations_per_second: f64) {
-        // Connections that have been idle since the last turn may be about to be closed.
-        let client = &Client::new(&self.service.url());
-        let register = |address: String| {
-            let client = client.clone();
-            async move { client.register(&address).await }
-        };
-        let addresses = self.addresses("new", round, registrations_per_second);
-        self.registrations.push(offer(registrations_per_second, &addresses, register).await);
-        self.promised.extend(addresses.into_iter().map(|address| (address, page::VERIFY_EMAIL)));
-        if round == WARM_UP {
-            return;
-        }
-
-        let reset = |address: String| {
-            let client = client.clone();
-            async move { client.request_reset(&address).await }
-        };
-        let addresses = self.addresses("old", round, RESETS_PER_SECOND);
-        self.resets.push(offer(RESETS_PER_SECOND, &addresses, reset).await);
-        self.promised.extend(addresses.into_iter().map(|address| (address, page::RESET_PASSWORD)));
-    }
-
-    /// The addresses of a turn, each used once: five mails an hour is all that one gets. Every second one is of a
-    /// domain that nothing is wrong with.
-    fn addresses(&self, kind: &str, round: usize, rate: f64) -> Vec<String> {
-        let count = (rate * TURN.as_secs_f64()) as usize;
-        let domain = |n: usize| if n.is_multiple_of(2) { self.mode.domain() } else { SOUND };
-        (0..count).map(|n| format!("{kind}-{round}-{n}@{}", domain(n))).collect()
+    /// An address for one request: five mails an hour is all that one gets. Every second one is of a domain that nothing
+    /// is wrong with, whoever comes first.
+    fn address(&self, kind: &str, n: usize) -> String {
+        let domain = if (n / 2).is_multiple_of(2) { self.mode.domain() } else { SOUND };
+        format!("{kind}-{n}@{domain}")
     }
 
     /// Ends the trouble, waits until nothing waits any more, and prints what became of each promise.
@@ -272,9 +231,6 @@ impl Stage {
     }
 }
 
-/// The number of the turn that is not measured.
-const WARM_UP: usize = usize::MAX;
-
 /// What a listed mail was to keep.
 fn promise(mail: &Value) -> Option<Promise> {
     let page = match mail["kind"].as_str()? {
@@ -283,28 +239,4 @@ fn promise(mail: &Value) -> Option<Promise> {
         _ => return None,
     };
     Some((mail["to"].as_str()?.to_owned(), page))
-}
-
-/// Requests begun at fixed moments, whether or not the ones before have been answered; returns how long each took.
-async fn offer<Request>(rate: f64, addresses: &[String], request: impl Fn(String) -> Request) -> Vec<Duration>
-where
-    Request: Future<Output = Answer> + Send + 'static,
-{
-    let started = Instant::now();
-    let mut requests = Vec::new();
-    for (n, address) in addresses.iter().enumerate() {
-        let due = started + Duration::from_secs_f64(n as f64 / rate);
-        tokio::time::sleep_until(due.into()).await;
-        let request = request(address.clone());
-        requests.push(tokio::spawn(async move {
-            let begun = Instant::now();
-            request.await.answered(202);
-            begun.elapsed()
-        }));
-    }
-    let mut samples = Vec::new();
-    for request in requests {
-        samples.push(request.await.unwrap());
-    }
-    samples
 }
