@@ -9,7 +9,8 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(8);
 
 /// What is known of the mail server: while there is no connection to it, one batch now and then finds out, instead of
 /// every batch that is due. Otherwise an outage would cost the database, and with it those who register, more than
-/// delivering does. Whatever a connected server says, or does not say, may be about one recipient and holds up nobody else.
+/// delivering does. Whatever a connected server says, or does not say, may be about one recipient and holds up nobody
+/// else.
 #[derive(Debug, Default)]
 pub(crate) struct MailServer {
     pause: Duration,

@@ -73,7 +73,8 @@ impl Settings {
     /// # Defaults
     ///
     /// Registration with a verified address; 10 connections, schema `doorward`, migrations applied at start;
-    /// EdDSA, a new key every 90 days; stale after 30 seconds; no clients; no tasks; everything else as documented on its type.
+    /// EdDSA, a new key every 90 days; stale after 30 seconds; no clients; no tasks; everything else as
+    /// documented on its type.
     #[must_use]
     pub fn new(public_url: Url, database_url: SecretString, master_key: MasterKey, mail: MailSettings) -> Self {
         Self {

@@ -16,9 +16,9 @@ use http_body_util::BodyExt as _;
 use secrecy::SecretString;
 use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, Visitor};
 use serde_json::Value;
-use url::form_urlencoded;
 
 use crate::config::{HttpConfig, HttpLimits};
+use crate::parameters;
 use crate::problem::{FieldError, Kind, Problem};
 
 /// More fields than any request has.
@@ -140,10 +140,18 @@ fn is_json(headers: &HeaderMap) -> bool {
 }
 
 /// The fields of a JSON object or a query, and what has been found wrong with them.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct Fields {
     present: Vec<(String, Value)>,
     errors: Vec<FieldError>,
+}
+
+impl fmt::Debug for Fields {
+    /// Names alone: a value may be a password.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names: Vec<_> = self.present.iter().map(|(name, _)| name).collect();
+        f.debug_struct("Fields").field("present", &names).field("errors", &self.errors).finish()
+    }
 }
 
 impl Fields {
@@ -159,16 +167,11 @@ impl Fields {
         Ok(Self { present: present.0, errors: Vec::new() })
     }
 
-    /// A parameter that is repeated is refused: which of them counts differs from one reader to the next.
     fn from_query(query: &str) -> Result<Self, Problem> {
-        let mut present: Vec<(String, Value)> = Vec::new();
-        for (name, value) in form_urlencoded::parse(query.as_bytes()) {
-            if present.len() >= MOST_FIELDS || present.iter().any(|(known, _)| *known == name) {
-                return Err(Problem::from(Kind::BadRequest).with_detail("The query has to name each parameter once"));
-            }
-            present.push((name.into_owned(), Value::String(value.into_owned())));
-        }
-        Ok(Self { present, errors: Vec::new() })
+        let pairs = parameters::unique_pairs(query.as_bytes());
+        let repeated = || Problem::from(Kind::BadRequest).with_detail("The query has to name each parameter once");
+        let text = |(name, value)| (name, Value::String(value));
+        Ok(Self { present: pairs.ok_or_else(repeated)?.into_iter().map(text).collect(), errors: Vec::new() })
     }
 
     /// Takes a field that need not be there. `null` counts as absent.
@@ -275,5 +278,20 @@ impl<'de> Deserialize<'de> for UniqueFields {
         }
 
         deserializer.deserialize_map(ObjectVisitor)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_sent_is_not_printed() {
+        let body = Fields::parse(br#"{"email":"ada@example.com","password":"correct horse"}"#).unwrap();
+        let query = Fields::from_query("token=correct%20horse").unwrap();
+        for fields in [body, query] {
+            let printed = format!("{fields:?}");
+            assert!(!printed.contains("horse") && !printed.contains("ada"), "{printed}");
+        }
     }
 }

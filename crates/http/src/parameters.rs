@@ -68,19 +68,10 @@ impl Parameters {
         Self::parse(&body::read(body, limits).await?)
     }
 
-    /// Reads a text in the form of a query. A repeated parameter is refused: which of them counts differs from one
-    /// reader to the next.
+    /// Reads a text in the form of a query, in which no parameter is repeated.
     pub(crate) fn parse(text: &[u8]) -> Result<Self, Refused> {
-        /// More than any request has; comparing thousands of names would be slow.
-        const MOST: usize = 32;
-        let mut parameters: Vec<(String, SecretString)> = Vec::new();
-        for (name, value) in form_urlencoded::parse(text) {
-            if parameters.len() >= MOST || parameters.iter().any(|(known, _)| *known == name) {
-                return Err(Refused::InvalidRequest);
-            }
-            parameters.push((name.into_owned(), SecretString::from(value.into_owned())));
-        }
-        Ok(Self(parameters))
+        let pairs = unique_pairs(text).ok_or(Refused::InvalidRequest)?;
+        Ok(Self(pairs.into_iter().map(|(name, value)| (name, SecretString::from(value))).collect()))
     }
 
     /// The parameter of this name, unless it has no value.
@@ -93,6 +84,21 @@ impl Parameters {
     pub(crate) fn required(&self, name: &str) -> Result<&SecretString, Refused> {
         self.find(name).ok_or(Refused::InvalidRequest)
     }
+}
+
+/// The parameters of a form or a query, by name; `None` where one is repeated, since which of them counts differs from
+/// one reader to the next, and where there are more than any request has.
+pub(crate) fn unique_pairs(text: &[u8]) -> Option<Vec<(String, String)>> {
+    /// Comparing thousands of names would be slow.
+    const MOST: usize = 32;
+    let mut pairs: Vec<(String, String)> = Vec::new();
+    for (name, value) in form_urlencoded::parse(text) {
+        if pairs.len() >= MOST || pairs.iter().any(|(known, _)| *known == name) {
+            return None;
+        }
+        pairs.push((name.into_owned(), value.into_owned()));
+    }
+    Some(pairs)
 }
 
 fn is_form(headers: &HeaderMap) -> bool {

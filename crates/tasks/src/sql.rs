@@ -124,6 +124,11 @@ async fn hold_owner<D: Dialect>(unit: &mut OwnedUnit<D>) -> Result<bool, StoreEr
     Ok(unit.statement(hold).fetch_optional(unit.connection()).await?.is_some())
 }
 
+/// Binds the task that a change is for, and which version of it.
+fn bind_version<D: Dialect>(statement: Statement<D>, id: TaskId, version: Option<Version>) -> Statement<D> {
+    statement.bind(id.uuid()).bind(version.map(Version::number))
+}
+
 /// Runs the statement that changes a task, and says what became of it.
 async fn changed<D: Dialect>(mut unit: OwnedUnit<D>, statement: Statement<D>) -> Result<Option<Task>, StoreError> {
     let row = statement.fetch_optional(unit.connection()).await?;
@@ -214,18 +219,13 @@ impl<D: Dialect> TaskRepo for SqlTasks<D> {
         now: Timestamp,
     ) -> Result<Option<Task>, StoreError> {
         let unit = self.store.write(scope).await?;
-        let statement = unit
-            .statement(concat!(
-                "UPDATE tasks SET title = $5, description = $6, version = version + 1, updated_at = $4 \
-                 WHERE owner_id = $1 AND id = $2 AND ($3 IS NULL OR version = $3) RETURNING ",
-                task_columns!()
-            ))
-            .bind(id.uuid())
-            .bind(version.map(Version::number))
-            .bind(now.unix_micros())
-            .bind(content.title.as_str().to_owned())
-            .bind(description(content));
-        changed(unit, statement).await
+        let statement = unit.statement(concat!(
+            "UPDATE tasks SET title = $5, description = $6, version = version + 1, updated_at = $4 \
+             WHERE owner_id = $1 AND id = $2 AND ($3 IS NULL OR version = $3) RETURNING ",
+            task_columns!()
+        ));
+        let statement = bind_version(statement, id, version).bind(now.unix_micros());
+        changed(unit, statement.bind(content.title.as_str().to_owned()).bind(description(content))).await
     }
 
     async fn complete(
@@ -237,17 +237,13 @@ impl<D: Dialect> TaskRepo for SqlTasks<D> {
         now: Timestamp,
     ) -> Result<Option<Task>, StoreError> {
         let unit = self.store.write(scope).await?;
-        let statement = unit
-            .statement(concat!(
-                "UPDATE tasks SET completed = $5, version = version + 1, updated_at = $4 \
-                 WHERE owner_id = $1 AND id = $2 AND ($3 IS NULL OR version = $3) RETURNING ",
-                task_columns!()
-            ))
-            .bind(id.uuid())
-            .bind(version.map(Version::number))
-            .bind(now.unix_micros())
-            .bind(completed);
-        changed(unit, statement).await
+        let statement = unit.statement(concat!(
+            "UPDATE tasks SET completed = $5, version = version + 1, updated_at = $4 \
+             WHERE owner_id = $1 AND id = $2 AND ($3 IS NULL OR version = $3) RETURNING ",
+            task_columns!()
+        ));
+        let statement = bind_version(statement, id, version).bind(now.unix_micros());
+        changed(unit, statement.bind(completed)).await
     }
 
     async fn delete(&self, scope: &OwnerScope, id: TaskId, version: Option<Version>) -> Result<bool, StoreError> {
@@ -255,12 +251,9 @@ impl<D: Dialect> TaskRepo for SqlTasks<D> {
         if !hold_owner(&mut unit).await? {
             return Ok(false);
         }
-        let deleted = unit
-            .statement("DELETE FROM tasks WHERE owner_id = $1 AND id = $2 AND ($3 IS NULL OR version = $3)")
-            .bind(id.uuid())
-            .bind(version.map(Version::number))
-            .happened(unit.connection())
-            .await?;
+        let delete =
+            unit.statement("DELETE FROM tasks WHERE owner_id = $1 AND id = $2 AND ($3 IS NULL OR version = $3)");
+        let deleted = bind_version(delete, id, version).happened(unit.connection()).await?;
         if !deleted {
             return Ok(false);
         }

@@ -59,8 +59,8 @@ pub trait Outbox: Send {
         error: &str,
     ) -> Result<bool, StoreError>;
 
-    /// Removes every mail of a user, and of nobody in particular to their address, that would carry a token, except the one that undoes a change
-    /// of addresses.
+    /// Removes every mail of a user, and of nobody in particular to their address, that would carry a token, except the
+    /// one that undoes a change of addresses.
     async fn cancel(&mut self, user_id: UserId, address: &EmailAddress) -> Result<(), StoreError>;
 
     /// Removes every mail of a user, and of nobody in particular to their address.
