@@ -12,6 +12,7 @@ use doorward_auth::{
     RegistrationMode, RootSecret, Sealer,
 };
 use doorward_domain::{Clock, Entropy, EventId, SessionPolicy};
+use doorward_http::pages::{PageSettings, Pages, PagesError};
 use doorward_http::{AccessGuard, HttpConfig, InvalidOrigin};
 use doorward_persistence::OpenError;
 use doorward_tasks::Tasks;
@@ -51,6 +52,9 @@ pub enum StartError {
     /// Mail cannot be sent with these settings.
     #[error(transparent)]
     Mail(#[from] MailError),
+    /// The pages cannot be made of these files.
+    #[error(transparent)]
+    Pages(#[from] PagesError),
     /// There is neither a master key nor a file to keep one in.
     #[error("a master key is needed")]
     MissingMasterKey,
@@ -83,6 +87,7 @@ impl Doorward {
             sessions: SessionPolicy::default(),
             shared_secret: None,
             tasks: None,
+            pages: PageSettings::default(),
         }
     }
 
@@ -118,6 +123,8 @@ impl Doorward {
             tokens.shared_secret,
         );
         keys.provision().await?;
+        let sets = if tasks.is_some() { &[doorward_tasks::PAGES][..] } else { &[] };
+        let pages = Pages::new(settings.pages, sets)?;
         let mut http = HttpConfig::new(settings.public_url)?;
         http.issuer = tokens.issuer.unwrap_or(http.issuer);
         http.cookie_origins.0.extend(settings.cookie_origins.0);
@@ -126,6 +133,12 @@ impl Doorward {
         http.trusted_proxies = settings.trusted_proxies;
         http.limits = settings.limits;
         http.languages = mail.languages;
+        for language in pages.languages() {
+            if !http.languages.contains(&language) {
+                http.languages.push(language);
+            }
+        }
+        http.pages = Some(Arc::new(pages));
         http.clients = settings.clients;
         http.audience = tokens.audience.unwrap_or_else(|| http.issuer.clone());
         let token_settings =
@@ -190,6 +203,12 @@ impl Doorward {
         let own = match &self.tasks {
             Some(tasks) => own.merge(doorward_tasks::routes(self.guard(), tasks.clone())),
             None => own,
+        };
+        let own = match (&self.tasks, &self.http.pages) {
+            (Some(tasks), Some(pages)) if pages.enabled() => {
+                own.merge(doorward_tasks::pages(self.auth(), tasks.clone()))
+            }
+            _ => own,
         };
         doorward_http::routes_with(self.auth.clone(), self.http.clone(), own)
     }
@@ -257,6 +276,7 @@ pub struct Builder {
     sessions: SessionPolicy,
     shared_secret: Option<SharedSecret>,
     tasks: Option<TaskSettings>,
+    pages: PageSettings,
 }
 
 impl Builder {
@@ -296,6 +316,12 @@ impl Builder {
         Self { tasks: Some(settings), ..self }
     }
 
+    /// How the pages look, and whether people register, log in and see their account there at all.
+    #[must_use]
+    pub fn pages(self, settings: PageSettings) -> Self {
+        Self { pages: settings, ..self }
+    }
+
     /// Signs access tokens with HS256 and this secret, for services that verify with a shared secret.
     #[must_use]
     pub fn shared_secret(self, secret: SharedSecret) -> Self {
@@ -318,6 +344,7 @@ impl Builder {
         settings.registration = self.registration;
         settings.sessions = self.sessions;
         settings.tasks = self.tasks;
+        settings.pages = self.pages;
         if let Some(secret) = self.shared_secret {
             settings.tokens.algorithm = doorward_domain::KeyAlgorithm::Hs256;
             settings.tokens.shared_secret = Some(secret);

@@ -38,6 +38,7 @@ pub use doorward::{Builder, Doorward, StartError, administer, reseal, signing_ke
 pub use doorward_auth::token::SharedSecret;
 pub use doorward_auth::{Administration, Auth, MasterKey, RegistrationMode};
 pub use doorward_domain::{MailTransport, Message, SendError, SessionPolicy, UserId};
+pub use doorward_http::pages::{Look, PageSettings};
 pub use doorward_http::{AccessGuard, Clients, CurrentUser, OptionalUser, OwnedItem, Owner, RequireRole, RoleName};
 pub use doorward_mail::{InvalidSender, MemoryTransport, Sender, SmtpOptions, SmtpSecurity};
 pub use key_file::{KeyFileError, master_key_from_file};

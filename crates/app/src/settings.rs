@@ -1,6 +1,7 @@
 //! Every option that Doorward has, typed, and how a configuration file and the environment become them.
 
 mod mail;
+mod pages;
 mod parse;
 mod raw;
 
@@ -12,6 +13,7 @@ use doorward_auth::password::pool::PoolSize;
 use doorward_auth::token::{KeyPolicy, SharedSecret, TokenSettings};
 use doorward_auth::{AccessTokens, MasterKey, RegistrationMode};
 use doorward_domain::{KeyAlgorithm, PasswordPolicy, SessionPolicy};
+use doorward_http::pages::PageSettings;
 use doorward_http::{Clients, HttpLimits, OriginList, TrustedProxies};
 use doorward_persistence::SchemaName;
 use doorward_tasks::Tasks;
@@ -62,6 +64,8 @@ pub struct Settings {
     pub mail: MailSettings,
     /// Each user's tasks; `None` where there are to be none.
     pub tasks: Option<TaskSettings>,
+    /// What people see.
+    pub pages: PageSettings,
 }
 
 impl Settings {
@@ -101,6 +105,7 @@ impl Settings {
             limits: HttpLimits::default(),
             mail,
             tasks: None,
+            pages: PageSettings::default(),
         }
     }
 }

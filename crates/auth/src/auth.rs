@@ -124,6 +124,12 @@ impl Auth {
         self.settings().registration
     }
 
+    /// How many characters a new password has at least.
+    #[must_use]
+    pub fn shortest_password(&self) -> usize {
+        self.settings().passwords.min_length
+    }
+
     /// An id for a request that brought none of its own.
     #[must_use]
     pub fn new_request_id(&self) -> RequestId {

@@ -9,6 +9,7 @@
 //! | for | see |
 //! |---|---|
 //! | what happens when somebody registers, logs in, refreshes, logs out | `register.rs`, `login.rs`, `refresh.rs`, `logout.rs`, `logout_all.rs` |
+//! | whose session a page is shown to | `resume.rs` |
 //! | what is done by mail | `verify_email.rs`, `reset_password.rs`, `change_email.rs`; `deliver_mail.rs` |
 //! | what an operator does to accounts | `administration.rs` |
 //! | what another service asks about a token | `introspect.rs`, `revocation_feed.rs` |
@@ -44,6 +45,7 @@ mod mail_queue;
 mod mailed_token;
 mod new_password;
 mod one_time_tokens;
+mod own_events;
 mod own_sessions;
 pub mod password;
 mod profile;
@@ -54,6 +56,7 @@ mod refused_access;
 mod register;
 mod replace_email;
 mod reset_password;
+mod resume;
 mod revocation_feed;
 mod revocations;
 mod root_secret;
@@ -86,6 +89,7 @@ pub use logout::{Logout, LogoutError};
 pub use logout_all::LogoutAllError;
 pub use mailed_token::OneTimeTokenError;
 pub use one_time_tokens::OneTimeTokens;
+pub use own_events::{EventPage, ListEvents};
 pub use own_sessions::EndSessionError;
 pub use profile::{ProfileError, Rename};
 pub use reauthenticate::ReauthenticationError;
@@ -93,6 +97,7 @@ pub use refresh::{RefreshError, RotateRefresh};
 pub use refresh_token::{RefreshToken, RefreshTokens};
 pub use register::{Register, RegisterError, Registration, RegistrationMode};
 pub use reset_password::{RequestPasswordReset, ResetPassword, ResetPasswordError};
+pub use resume::{Resume, ResumeError, Resumed};
 pub use revocations::{Feed, MemoryRevocations, Revocations, Standing};
 pub use root_secret::RootSecret;
 pub use seal::{InvalidMasterKey, MasterKey, SealError, Sealer};

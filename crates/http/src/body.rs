@@ -16,9 +16,10 @@ use http_body_util::BodyExt as _;
 use secrecy::SecretString;
 use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, Visitor};
 use serde_json::Value;
+use uuid::Uuid;
 
 use crate::config::{HttpConfig, HttpLimits};
-use crate::parameters;
+use crate::{cursor, parameters};
 use crate::problem::{FieldError, Kind, Problem};
 
 /// More fields than any request has.
@@ -71,18 +72,14 @@ where
         let (parts, body) = request.into_parts();
         let limits = HttpConfig::of(&parts.extensions).map(|config| config.limits).unwrap_or_default();
         let bytes = read(body, &limits).await?;
-        let mut fields = if bytes.is_empty() && T::MAY_BE_ABSENT {
+        let fields = if bytes.is_empty() && T::MAY_BE_ABSENT {
             Fields::default()
         } else if is_json(&parts.headers) {
             Fields::parse(&bytes)?
         } else {
             return Err(Kind::UnsupportedMediaType.into());
         };
-        let value = T::from_fields(&mut fields);
-        match (value, fields.finish()) {
-            (Some(value), errors) if errors.is_empty() => Ok(Self(value)),
-            (_, errors) => Err(Problem::validation(errors)),
-        }
+        fields.read().map(Self).map_err(Problem::validation)
     }
 }
 
@@ -94,12 +91,8 @@ where
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
-        let mut fields = Fields::from_query(parts.uri.query().unwrap_or_default())?;
-        let value = T::from_fields(&mut fields);
-        match (value, fields.finish()) {
-            (Some(value), errors) if errors.is_empty() => Ok(Self(value)),
-            (_, errors) => Err(Problem::bad_query(errors)),
-        }
+        let fields = Fields::from_query(parts.uri.query().unwrap_or_default())?;
+        fields.read().map(Self).map_err(Problem::bad_query)
     }
 }
 
@@ -170,8 +163,23 @@ impl Fields {
     fn from_query(query: &str) -> Result<Self, Problem> {
         let pairs = parameters::unique_pairs(query.as_bytes());
         let repeated = || Problem::from(Kind::BadRequest).with_detail("The query has to name each parameter once");
+        Ok(Self::from_pairs(pairs.ok_or_else(repeated)?))
+    }
+
+    /// Texts by name, each name given once.
+    pub(crate) fn from_pairs(pairs: impl IntoIterator<Item = (String, String)>) -> Self {
         let text = |(name, value)| (name, Value::String(value));
-        Ok(Self { present: pairs.ok_or_else(repeated)?.into_iter().map(text).collect(), errors: Vec::new() })
+        Self { present: pairs.into_iter().map(text).collect(), errors: Vec::new() }
+    }
+
+    /// What the fields make together, or everything that is wrong with them. Where nothing is and `T` gives nothing all the
+    /// same, no error is named.
+    pub(crate) fn read<T: FromFields>(mut self) -> Result<T, Vec<FieldError>> {
+        let value = T::from_fields(&mut self);
+        match (value, self.finish()) {
+            (Some(value), errors) if errors.is_empty() => Ok(value),
+            (_, errors) => Err(errors),
+        }
     }
 
     /// Takes a field that need not be there. `null` counts as absent.
@@ -215,6 +223,22 @@ impl Fields {
             None => self.refuse(FieldError::new(name, "required", "is required")),
         }
         None
+    }
+
+    /// The parameter `limit` of a list that need not be there: a whole number from 1 to `most`.
+    pub fn limit(&mut self, most: u32) -> Option<u32> {
+        let text = self.optional_text("limit")?;
+        let limit = text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok()).flatten();
+        let limit = limit.filter(|limit| (1..=most).contains(limit));
+        let detail = || format!("must be a whole number from 1 to {most}");
+        self.noting(limit.ok_or_else(|| FieldError::new("limit", "out_of_range", detail())))
+    }
+
+    /// The parameter `cursor` of a list that need not be there: the id behind which the page begins.
+    pub fn cursor(&mut self) -> Option<Uuid> {
+        let text = self.optional_text("cursor")?;
+        let invalid = || FieldError::new("cursor", "invalid_cursor", "must be the next_cursor of another page");
+        self.noting(cursor::parse(&text).ok_or_else(invalid))
     }
 
     /// A secret that has to be there.

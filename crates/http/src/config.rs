@@ -30,6 +30,9 @@ pub struct HttpConfig {
     pub limits: HttpLimits,
     /// The languages that mails can be in.
     pub languages: Vec<Locale>,
+    /// What people see; `None` for no pages at all, not even those that the links of mails open.
+    #[cfg(feature = "pages")]
+    pub pages: Option<Arc<crate::pages::Pages>>,
 }
 
 impl HttpConfig {
@@ -50,6 +53,8 @@ impl HttpConfig {
             trusted_proxies: TrustedProxies::default(),
             limits: HttpLimits::default(),
             languages: Vec::new(),
+            #[cfg(feature = "pages")]
+            pages: None,
             public_url,
         })
     }
@@ -57,6 +62,12 @@ impl HttpConfig {
     /// The configuration of the routes that a request has come to; `None` outside of Doorward's layers.
     pub(crate) fn of(extensions: &Extensions) -> Option<&Self> {
         extensions.get::<Arc<Self>>().map(|config| &**config)
+    }
+
+    /// The path of the public URL, without a slash at the end: what the service's own paths begin with in a link.
+    #[cfg(feature = "pages")]
+    pub(crate) fn base(&self) -> &str {
+        self.public_url.path().trim_end_matches('/')
     }
 
     /// Whether clients reach the service over TLS.

@@ -80,6 +80,13 @@ impl CurrentUser {
     }
 }
 
+#[cfg(feature = "pages")]
+impl From<doorward_auth::CurrentUser> for CurrentUser {
+    fn from(user: doorward_auth::CurrentUser) -> Self {
+        Self(user)
+    }
+}
+
 impl Deref for CurrentUser {
     type Target = doorward_auth::CurrentUser;
 

@@ -8,6 +8,7 @@
 //! | for | see |
 //! |---|---|
 //! | an endpoint | `routes/` |
+//! | what people see | [`pages`], with the feature `pages` |
 //! | what a refused request gets, and how a use case's error becomes it | [`problem`] |
 //! | how a body or a query is read | [`body`] |
 //! | how a path comes to name what a user owns, and nothing else | [`Owner`], [`OwnedItem`] |
@@ -32,7 +33,11 @@ mod current_user;
 #[cfg(feature = "server")]
 mod device;
 #[cfg(feature = "server")]
+pub mod cursor;
+#[cfg(feature = "server")]
 mod draining;
+#[cfg(feature = "server")]
+mod fields;
 mod guard;
 #[cfg(feature = "server")]
 mod language;
@@ -41,6 +46,8 @@ mod middleware;
 #[cfg(feature = "server")]
 mod origin;
 mod owner;
+#[cfg(feature = "pages")]
+pub mod pages;
 #[cfg(feature = "server")]
 mod parameters;
 pub mod problem;

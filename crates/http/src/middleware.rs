@@ -32,6 +32,8 @@ pub(crate) async fn every_request(
     let id = request_id(request.headers(), &auth);
     request.extensions_mut().insert(id.clone());
     request.extensions_mut().insert(Arc::clone(&config));
+    #[cfg(feature = "pages")]
+    let looks = crate::pages::Looks::at(&mut request);
     let method = request.method().clone();
     // The route's pattern and not the path: a path may hold anything.
     let route = request.extensions().get::<MatchedPath>().map_or("-".into(), |path| path.as_str().to_owned());
@@ -53,6 +55,8 @@ pub(crate) async fn every_request(
         response
     };
     let response = answer.instrument(span).await;
+    #[cfg(feature = "pages")]
+    let response = looks.finish(response, &config, &id);
     let mut response = name_request(response, &id);
     add_headers(response.headers_mut(), &id, &config);
     response

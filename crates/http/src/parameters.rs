@@ -101,7 +101,7 @@ pub(crate) fn unique_pairs(text: &[u8]) -> Option<Vec<(String, String)>> {
     Some(pairs)
 }
 
-fn is_form(headers: &HeaderMap) -> bool {
+pub(crate) fn is_form(headers: &HeaderMap) -> bool {
     let mut types = headers.get_all(CONTENT_TYPE).iter();
     match (types.next().and_then(|value| value.to_str().ok()), types.next()) {
         (Some(value), None) => {

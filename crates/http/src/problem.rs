@@ -186,6 +186,35 @@ impl Problem {
         Self { detail: Some(detail), ..self }
     }
 
+    /// Whether it is of this kind.
+    #[must_use]
+    pub fn is(&self, kind: Kind) -> bool {
+        self.kind == kind
+    }
+
+    /// Its stable code.
+    #[must_use]
+    pub const fn code(&self) -> &'static str {
+        self.kind.parts().1
+    }
+
+    /// Its status.
+    #[must_use]
+    pub const fn status(&self) -> StatusCode {
+        self.kind.parts().0
+    }
+
+    /// What is wrong with the fields, where it is about fields.
+    #[must_use]
+    pub fn errors(&self) -> &[FieldError] {
+        &self.errors
+    }
+
+    /// How long a client should wait, as a header; `None` where waiting does not help.
+    pub(crate) fn retry_after(&self) -> Option<HeaderValue> {
+        self.kind.retry_after().map(|wait| HeaderValue::from(wait.as_secs()))
+    }
+
     /// The response, which names the request where its id is known.
     pub(crate) fn into_response_for(self, request_id: Option<&str>) -> Response {
         #[derive(Serialize)]
@@ -218,8 +247,8 @@ impl Problem {
         if let Some(challenge) = self.challenge {
             headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
         }
-        if let Some(wait) = self.kind.retry_after() {
-            headers.insert(RETRY_AFTER, HeaderValue::from(wait.as_secs()));
+        if let Some(wait) = self.retry_after() {
+            headers.insert(RETRY_AFTER, wait);
         }
         response.extensions_mut().insert(self);
         response

@@ -64,6 +64,7 @@ macro_rules! conformance_suite {
             revocations_are_forgotten_in_batches,
             expired_sessions_are_deleted_in_batches,
             events_survive_the_round_trip_newest_first,
+            a_user_s_events_are_their_own_and_without_refreshes,
             a_key_is_followed_by_one,
             a_published_key_signs_earlier,
             a_change_of_keys_is_named,

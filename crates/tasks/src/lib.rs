@@ -12,12 +12,14 @@
 //! | what storage has to do | [`TaskRepo`], `repo.rs` |
 //! | the statements and the tables | [`SqlTasks`], `sql.rs`, `migrations/` |
 //! | the endpoints | [`routes`], `routes.rs` |
+//! | the pages, and what they are made of | [`pages`], [`PAGES`], `pages.rs`, `templates/`, `texts/`, `assets/` |
 //! | how a change names the version that it came from | `if_match.rs` |
 //! | what every adapter of the port must pass | `conformance` (feature `conformance`) |
 
 #[cfg(feature = "conformance")]
 pub mod conformance;
 mod if_match;
+mod pages;
 mod repo;
 mod routes;
 mod sql;
@@ -25,6 +27,7 @@ mod task;
 mod tasks;
 
 pub use if_match::IfMatch;
+pub use pages::{PAGES, pages};
 #[cfg(test)]
 pub use repo::MockTaskRepo;
 pub use repo::TaskRepo;

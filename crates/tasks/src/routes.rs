@@ -7,14 +7,11 @@ use axum::http::StatusCode;
 use axum::http::header::{ETAG, LOCATION};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, patch};
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use doorward_auth::Unauthenticated;
 use doorward_http::body::{Body, Fields, FromFields, Query};
 use doorward_http::problem::{FieldError, Kind, Problem};
-use doorward_http::{AccessGuard, OwnedItem, Owner};
+use doorward_http::{AccessGuard, OwnedItem, Owner, cursor};
 use serde::Serialize;
-use uuid::Uuid;
 
 use crate::if_match::IfMatch;
 use crate::{
@@ -50,7 +47,7 @@ pub fn routes(guard: AccessGuard, tasks: Tasks) -> Router {
 }
 
 #[derive(Serialize)]
-struct TaskView<'a> {
+pub(crate) struct TaskView<'a> {
     id: String,
     title: &'a str,
     description: Option<&'a str>,
@@ -92,7 +89,7 @@ async fn list(
 ) -> Result<Response, Problem> {
     let page = tasks.list(owner.scope(), list).await?;
     let tasks = page.tasks.iter().map(TaskView::from).collect();
-    Ok(Json(PageView { tasks, next_cursor: page.next.map(cursor) }).into_response())
+    Ok(Json(PageView { tasks, next_cursor: page.next.map(|next| cursor::of(next.uuid())) }).into_response())
 }
 
 async fn create(
@@ -163,7 +160,7 @@ impl From<CreateTaskError> for Problem {
     }
 }
 
-struct ContentBody(TaskContent);
+pub(crate) struct ContentBody(pub(crate) TaskContent);
 
 impl FromFields for ContentBody {
     fn from_fields(fields: &mut Fields) -> Option<Self> {
@@ -193,36 +190,14 @@ impl FromFields for ListQuery {
         if let Some(text) = fields.optional_text("completed") {
             list.completed = fields.noting(parse_completed(&text));
         }
-        if let Some(text) = fields.optional_text("limit") {
-            list.limit = fields.noting(parse_limit(&text)).unwrap_or(list.limit);
-        }
-        if let Some(text) = fields.optional_text("cursor") {
-            list.before = fields.noting(parse_cursor(&text)).unwrap_or(list.before);
-        }
+        list.limit = fields.limit(ListTasks::LONGEST).unwrap_or(list.limit);
+        list.before = fields.cursor().map_or(list.before, TaskId::from_uuid);
         Some(Self(list))
     }
 }
 
 fn parse_completed(text: &str) -> Result<bool, FieldError> {
     text.parse().map_err(|_| FieldError::new("completed", "wrong_type", "must be true or false"))
-}
-
-fn parse_limit(text: &str) -> Result<u32, FieldError> {
-    let limit = text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok()).flatten();
-    limit
-        .filter(|limit| (1..=ListTasks::LONGEST).contains(limit))
-        .ok_or_else(|| FieldError::new("limit", "out_of_range", "must be a whole number from 1 to 100"))
-}
-
-/// Where a page begins, opaque to clients: the id of the last task of the page before.
-fn cursor(last: TaskId) -> String {
-    URL_SAFE_NO_PAD.encode(last.uuid().as_bytes())
-}
-
-fn parse_cursor(text: &str) -> Result<TaskId, FieldError> {
-    let bytes = URL_SAFE_NO_PAD.decode(text).ok().and_then(|bytes| <[u8; 16]>::try_from(bytes).ok());
-    let id = bytes.map(|bytes| TaskId::from_uuid(Uuid::from_bytes(bytes)));
-    id.ok_or_else(|| FieldError::new("cursor", "invalid_cursor", "must be the next_cursor of another page"))
 }
 
 fn title_error(refused: InvalidTitle) -> FieldError {

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use doorward_http::problem::chain;
 use doorward_mail::{InvalidSmtpUrl, Sender, SmtpOptions, SmtpTransport, UnusableSmtp};
 
-use super::parse::{Check, non_empty};
+use super::parse::{Check, one_line};
 use super::raw::{Mail, Smtp};
 use crate::{MailDelivery, MailSettings};
 
@@ -105,12 +105,4 @@ fn parse_folder(path: PathBuf) -> Result<PathBuf, &'static str> {
         return Err("must be a folder, or a path where one can be made");
     }
     Ok(path)
-}
-
-fn one_line(text: String) -> Result<String, &'static str> {
-    let text = non_empty(text)?;
-    if text.chars().any(char::is_control) || text.chars().count() > 64 {
-        return Err("must be one line of at most 64 characters");
-    }
-    Ok(text)
 }

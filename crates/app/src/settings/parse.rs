@@ -21,7 +21,7 @@ use thiserror::Error;
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use url::{Host, Url};
 
-use super::mail;
+use super::{mail, pages};
 use super::raw::{Client, List, Raw};
 use super::{ConnectionLimits, LogFormat, LogSettings, ServerSettings, Settings, TaskSettings};
 use crate::StartError;
@@ -224,6 +224,8 @@ fn finish(
     let most_per_user = check.or("tasks.most_per_user", raw.tasks.most_per_user, at_least_one, most_per_user);
     settings.tasks = raw.tasks.enabled.unwrap_or(true).then_some(TaskSettings { most_per_user });
 
+    settings.pages = pages::read(&mut check, raw.pages, &settings.mail.service_name);
+
     let HttpLimits { body_timeout, request_timeout } = settings.limits;
     settings.limits.body_timeout =
         check.or("limits.body_timeout", raw.limits.body_timeout, parse_duration, body_timeout);
@@ -423,6 +425,15 @@ fn parse_connections(connections: u32) -> Result<u32, &'static str> {
 
 fn at_least_one<N: PartialOrd + From<u8>>(number: N) -> Result<N, &'static str> {
     if number >= N::from(1) { Ok(number) } else { Err("must be at least 1") }
+}
+
+/// A name that people read.
+pub(super) fn one_line(text: String) -> Result<String, &'static str> {
+    let text = non_empty(text)?;
+    if text.chars().any(char::is_control) || text.chars().count() > 64 {
+        return Err("must be one line of at most 64 characters");
+    }
+    Ok(text)
 }
 
 pub(super) fn non_empty(text: String) -> Result<String, &'static str> {

@@ -25,6 +25,7 @@ pub(super) struct Raw {
     pub(super) cors: Cors,
     pub(super) mail: Mail,
     pub(super) tasks: Tasks,
+    pub(super) pages: Pages,
     pub(super) log: Log,
 }
 
@@ -122,6 +123,19 @@ pub(super) struct Log {
 pub(super) struct Tasks {
     pub(super) enabled: Option<bool>,
     pub(super) most_per_user: Option<u32>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Pages {
+    pub(super) enabled: Option<bool>,
+    pub(super) name: Option<String>,
+    pub(super) logo: Option<PathBuf>,
+    pub(super) accent: Option<String>,
+    pub(super) accent_dark: Option<String>,
+    pub(super) imprint: Option<String>,
+    pub(super) privacy: Option<String>,
+    pub(super) templates: Option<PathBuf>,
 }
 
 #[derive(Default, Deserialize)]

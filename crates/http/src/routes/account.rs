@@ -8,10 +8,10 @@ use doorward_auth::{Auth, ChangeEmail, ChangePassword, DeleteAccount, Rename};
 use doorward_domain::{DisplayName, User};
 use serde::Serialize;
 
-use super::session::{email, name, password};
 use crate::body::{Body, Fields, FromFields};
 use crate::client::ComesFrom;
 use crate::current_user::CurrentUser;
+use crate::fields::{email, name, password};
 use crate::problem::Problem;
 
 /// A user, as clients see one.
@@ -89,7 +89,7 @@ pub(super) async fn change_password(
     Ok(StatusCode::NO_CONTENT)
 }
 
-pub(super) struct ChangeEmailBody(ChangeEmail);
+pub(crate) struct ChangeEmailBody(pub(crate) ChangeEmail);
 
 impl FromFields for ChangeEmailBody {
     fn from_fields(fields: &mut Fields) -> Option<Self> {
@@ -113,7 +113,7 @@ pub(super) fn verification_sent() -> Response {
     (StatusCode::ACCEPTED, Json(serde_json::json!({ "status": "verification_sent" }))).into_response()
 }
 
-pub(super) struct DeleteMeBody(DeleteAccount);
+pub(crate) struct DeleteMeBody(pub(crate) DeleteAccount);
 
 impl FromFields for DeleteMeBody {
     fn from_fields(fields: &mut Fields) -> Option<Self> {

@@ -7,35 +7,17 @@ use axum::response::{IntoResponse, Response};
 use doorward_auth::{
     Auth, ConfirmEmailChange, RequestPasswordReset, ResendVerification, ResetPassword, UndoEmailChange, VerifyEmail,
 };
-use doorward_domain::EmailAddress;
-use secrecy::SecretString;
 
 use super::account::verification_sent;
-use super::session::{email, password};
 use crate::body::{Body, Fields, FromFields};
 use crate::client::ComesFrom;
+use crate::fields::{Address, MailedToken, password};
 use crate::problem::Problem;
-
-pub(super) struct AddressBody(EmailAddress);
-
-impl FromFields for AddressBody {
-    fn from_fields(fields: &mut Fields) -> Option<Self> {
-        Some(Self(email(fields)?))
-    }
-}
-
-pub(super) struct TokenBody(SecretString);
-
-impl FromFields for TokenBody {
-    fn from_fields(fields: &mut Fields) -> Option<Self> {
-        Some(Self(fields.secret("token")?))
-    }
-}
 
 pub(super) async fn resend_verification(
     State(auth): State<Auth>,
     ComesFrom(client): ComesFrom,
-    Body(AddressBody(email)): Body<AddressBody>,
+    Body(Address(email)): Body<Address>,
 ) -> Result<Response, Problem> {
     auth.resend_verification(ResendVerification { email }, &client).await?;
     Ok(verification_sent())
@@ -44,7 +26,7 @@ pub(super) async fn resend_verification(
 pub(super) async fn verify_email(
     State(auth): State<Auth>,
     ComesFrom(client): ComesFrom,
-    Body(TokenBody(token)): Body<TokenBody>,
+    Body(MailedToken(token)): Body<MailedToken>,
 ) -> Result<StatusCode, Problem> {
     auth.verify_email(VerifyEmail { token }, &client).await?;
     Ok(StatusCode::NO_CONTENT)
@@ -53,13 +35,13 @@ pub(super) async fn verify_email(
 pub(super) async fn request_password_reset(
     State(auth): State<Auth>,
     ComesFrom(client): ComesFrom,
-    Body(AddressBody(email)): Body<AddressBody>,
+    Body(Address(email)): Body<Address>,
 ) -> Result<Response, Problem> {
     auth.request_password_reset(RequestPasswordReset { email }, &client).await?;
     Ok((StatusCode::ACCEPTED, Json(serde_json::json!({ "status": "reset_sent" }))).into_response())
 }
 
-pub(super) struct ResetPasswordBody(ResetPassword);
+pub(crate) struct ResetPasswordBody(pub(crate) ResetPassword);
 
 impl FromFields for ResetPasswordBody {
     fn from_fields(fields: &mut Fields) -> Option<Self> {
@@ -80,7 +62,7 @@ pub(super) async fn reset_password(
 pub(super) async fn confirm_email_change(
     State(auth): State<Auth>,
     ComesFrom(client): ComesFrom,
-    Body(TokenBody(token)): Body<TokenBody>,
+    Body(MailedToken(token)): Body<MailedToken>,
 ) -> Result<StatusCode, Problem> {
     auth.confirm_email_change(ConfirmEmailChange { token }, &client).await?;
     Ok(StatusCode::NO_CONTENT)
@@ -89,7 +71,7 @@ pub(super) async fn confirm_email_change(
 pub(super) async fn undo_email_change(
     State(auth): State<Auth>,
     ComesFrom(client): ComesFrom,
-    Body(TokenBody(token)): Body<TokenBody>,
+    Body(MailedToken(token)): Body<MailedToken>,
 ) -> Result<StatusCode, Problem> {
     auth.undo_email_change(UndoEmailChange { token }, &client).await?;
     Ok(StatusCode::NO_CONTENT)

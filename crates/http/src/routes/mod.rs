@@ -1,9 +1,9 @@
 //! The endpoints. Each file holds those of one subject, their bodies and their answers.
 
-mod account;
+pub(crate) mod account;
 mod feed;
-mod mailed;
-mod pages;
+mod events;
+pub(crate) mod mailed;
 mod service;
 mod session;
 mod sessions;
@@ -13,8 +13,14 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::FromRef;
+#[cfg(feature = "pages")]
+use axum::extract::State;
 use axum::http::Method;
+#[cfg(feature = "pages")]
+use axum::http::Uri;
 use axum::http::header::{AUTHORIZATION, CONTENT_TYPE, ETAG, HeaderName, IF_MATCH, LOCATION, RETRY_AFTER};
+#[cfg(feature = "pages")]
+use axum::response::Response;
 use axum::routing::{delete, get, post};
 use doorward_auth::Auth;
 use tower_http::catch_panic::CatchPanicLayer;
@@ -73,6 +79,7 @@ pub fn routes_with(auth: Auth, config: HttpConfig, own: Router) -> Router {
         .route("/api/auth/logout-all", post(session::logout_all))
         .route("/api/auth/sessions", get(sessions::list))
         .route("/api/auth/sessions/{id}", delete(sessions::end))
+        .route("/api/auth/events", get(events::list))
         .route("/api/auth/introspect", post(tokens::introspect))
         .route("/api/auth/revoke", post(tokens::revoke))
         .route("/api/auth/revocations", get(feed::revocations))
@@ -85,20 +92,34 @@ pub fn routes_with(auth: Auth, config: HttpConfig, own: Router) -> Router {
         .route("/api/auth/verify-email/resend", post(mailed::resend_verification))
         .route("/api/auth/reset-password", post(mailed::request_password_reset))
         .route("/api/auth/reset-password/confirm", post(mailed::reset_password))
-        .merge(pages::routes())
         .merge(own.with_state(()))
         .route("/.well-known/jwks.json", get(service::jwks))
         .route("/.well-known/oauth-authorization-server", get(service::metadata))
         .route("/healthz", get(service::alive))
         .route("/readyz", get(service::ready))
-        .fallback(async || Problem::from(Kind::NotFound))
-        .method_not_allowed_fallback(async || Problem::from(Kind::MethodNotAllowed))
-        .layer(CatchPanicLayer::custom(middleware::after_panic));
+        .fallback(nothing_here)
+        .method_not_allowed_fallback(async || Problem::from(Kind::MethodNotAllowed));
+    #[cfg(feature = "pages")]
+    let router = match &config.pages {
+        Some(pages) => router.merge(crate::pages::routes(pages)),
+        None => router,
+    };
+    let router = router.layer(CatchPanicLayer::custom(middleware::after_panic));
     let router = match cors {
         Some(cors) => router.layer(cors),
         None => router,
     };
     router.layer(every_request).with_state(Shared { guard: auth.clone().into(), auth, config })
+}
+
+#[cfg(feature = "pages")]
+async fn nothing_here(State(config): State<Arc<HttpConfig>>, uri: Uri) -> Response {
+    crate::pages::nothing_here(&config, uri.path())
+}
+
+#[cfg(not(feature = "pages"))]
+async fn nothing_here() -> Problem {
+    Kind::NotFound.into()
 }
 
 /// What answers preflight requests; nothing where no other origin is configured.

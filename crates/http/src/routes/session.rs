@@ -8,7 +8,6 @@ use axum::http::header::SET_COOKIE;
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use doorward_auth::{Auth, Login, Logout, LogoutError, Register, Registration, RotateRefresh, SessionGrant};
-use doorward_domain::{DisplayName, EmailAddress, Password};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
 
@@ -17,7 +16,8 @@ use crate::body::{Body, Fields, FromFields};
 use crate::client::ComesFrom;
 use crate::config::HttpConfig;
 use crate::current_user::{CurrentUser, bearer_token};
-use crate::problem::{FieldError, Problem, email_error, name_error, password_error};
+use crate::fields::{email, name, password};
+use crate::problem::{FieldError, Problem};
 use crate::{cookie, origin};
 
 /// How a client wants to keep its refresh token.
@@ -49,23 +49,6 @@ impl Delivery {
             Self::Cookie => origin::check(headers, config),
         }
     }
-}
-
-pub(super) fn email(fields: &mut Fields) -> Option<EmailAddress> {
-    let text = fields.text("email")?;
-    fields.noting(EmailAddress::parse(&text).map_err(|refused| email_error("email", refused)))
-}
-
-/// The password in the field of this name.
-pub(super) fn password(fields: &mut Fields, name: &str) -> Option<Password> {
-    let text = fields.secret(name)?;
-    fields.noting(Password::parse(&text).map_err(|refused| password_error(name, refused)))
-}
-
-/// The name, where the field is there at all; `null` is no name.
-pub(super) fn name(fields: &mut Fields) -> Option<DisplayName> {
-    let text = fields.optional_text("name")?;
-    fields.noting(DisplayName::parse(&text).map_err(|refused| name_error("name", refused)))
 }
 
 pub(super) struct RegisterBody {

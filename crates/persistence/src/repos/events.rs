@@ -5,6 +5,7 @@ use doorward_domain::store::EventLog;
 use doorward_domain::{
     Client, EventId, EventKind, EventReason, RequestId, SecurityEvent, SessionId, StoreError, UserAgent, UserId,
 };
+use uuid::Uuid;
 
 use super::{column, moment};
 use crate::dialect::{Dialect, Statement};
@@ -58,6 +59,24 @@ impl<D: Dialect> EventLog for Unit<D> {
             "SELECT id, at, kind, reason, user_id, session_id, ip, user_agent, request_id FROM events \
              ORDER BY id DESC LIMIT $1",
         )
+        .bind(i64::from(limit))
+        .fetch_all(self.connection())
+        .await?;
+        rows.iter().map(event::<D>).collect()
+    }
+
+    async fn of_user(
+        &mut self,
+        user_id: UserId,
+        before: Option<EventId>,
+        limit: u32,
+    ) -> Result<Vec<SecurityEvent>, StoreError> {
+        let rows = Statement::<D>::new(
+            "SELECT id, at, kind, reason, user_id, session_id, ip, user_agent, request_id FROM events \
+             WHERE user_id = $1 AND id < $2 AND (kind <> 'refresh' OR reason IS NOT NULL) ORDER BY id DESC LIMIT $3",
+        )
+        .bind(user_id.uuid())
+        .bind(before.map_or(Uuid::max(), EventId::uuid))
         .bind(i64::from(limit))
         .fetch_all(self.connection())
         .await?;

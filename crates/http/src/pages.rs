@@ -1,0 +1,306 @@
+//! What people see: the pages for registering, logging in, the account, and the links of mails.
+//!
+//! Pages are made on the server and need no script; `pages.js` sends their forms without a reload where it may run. Who
+//! looks at one is known by the session's cookie ([`Visitor`], [`PageUser`]).
+//!
+//! Other crates bring pages of their own in the same look: a [`PageSet`] of templates, texts and assets, and handlers
+//! that take a [`Visitor`] or a [`PageUser`] and answer with a [`Page`].
+//!
+//! # Where to look
+//!
+//! | for | see |
+//! |---|---|
+//! | who looks, and what a cookie is worth | `visitor.rs` |
+//! | how a template becomes an answer | `page.rs`, `templates.rs` |
+//! | words and languages | `texts.rs` |
+//! | name, logo, colours, links | `look.rs` |
+//! | stylesheets and scripts | `assets.rs` |
+//! | where a visitor goes after a log-in | `next.rs` |
+//! | a page's handlers | `entry.rs`, `mailed.rs`, `account.rs` |
+
+mod account;
+mod assets;
+mod entry;
+mod form;
+mod look;
+mod mailed;
+mod next;
+mod page;
+mod templates;
+mod texts;
+mod visitor;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::http::HeaderMap;
+use axum::http::header::{ACCEPT, ALLOW, SET_COOKIE};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use doorward_domain::{Locale, RequestId};
+use thiserror::Error;
+
+pub use form::Form;
+pub use look::{Colour, InvalidColour, Logo, Look};
+pub use page::Page;
+pub use visitor::{PageUser, Visitor};
+
+use crate::config::HttpConfig;
+use crate::problem::{Kind, Problem};
+use crate::routes::Shared;
+use assets::Assets;
+use templates::Templates;
+use texts::Texts;
+use visitor::SessionCookie;
+
+/// How the pages look and which there are.
+///
+/// # Defaults
+///
+/// All of them, called Doorward, in blue, with the built-in templates and texts.
+#[derive(Clone, Debug)]
+pub struct PageSettings {
+    /// Whether people register, log in and see their account here. The pages behind mailed links are there either way.
+    pub enabled: bool,
+    /// The name, the logo, the colours and the links.
+    pub look: Look,
+    /// A folder with templates and texts that take the place of built-in ones.
+    pub templates: Option<PathBuf>,
+}
+
+impl Default for PageSettings {
+    fn default() -> Self {
+        Self { enabled: true, look: Look::default(), templates: None }
+    }
+}
+
+/// Templates, texts and assets that belong together. Each is known by its file name.
+#[derive(Clone, Copy, Debug)]
+pub struct PageSet {
+    /// `name.html` and its source.
+    pub templates: &'static [(&'static str, &'static str)],
+    /// A language (`en`) and its texts in TOML.
+    pub texts: &'static [(&'static str, &'static str)],
+    /// `name.css` or `name.js` and its content.
+    pub assets: &'static [(&'static str, &'static str)],
+}
+
+const OWN: PageSet = PageSet {
+    templates: &[
+        ("layout.html", include_str!("../templates/layout.html")),
+        ("macros.html", include_str!("../templates/macros.html")),
+        ("account.html", include_str!("../templates/account.html")),
+        ("confirm.html", include_str!("../templates/confirm.html")),
+        ("error.html", include_str!("../templates/error.html")),
+        ("forgot_password.html", include_str!("../templates/forgot_password.html")),
+        ("login.html", include_str!("../templates/login.html")),
+        ("logout.html", include_str!("../templates/logout.html")),
+        ("message.html", include_str!("../templates/message.html")),
+        ("register.html", include_str!("../templates/register.html")),
+        ("verify_email.html", include_str!("../templates/verify_email.html")),
+    ],
+    texts: &[("en", include_str!("../texts/en.toml")), ("de", include_str!("../texts/de.toml"))],
+    assets: &[
+        ("doorward.css", include_str!("../assets/doorward.css")),
+        ("doorward.js", include_str!("../assets/client/doorward.js")),
+        ("notice.js", include_str!("../assets/client/notice.js")),
+        ("pages.js", include_str!("../assets/pages.js")),
+    ],
+};
+
+/// Why pages cannot be shown with these settings.
+#[derive(Debug, Error)]
+pub enum PagesError {
+    /// A file or the folder cannot be read.
+    #[error("{} cannot be read", .path.display())]
+    Unreadable {
+        /// The file or the folder.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A file does not work.
+    #[error("the page file {file} does not work: {problem}")]
+    Broken {
+        /// The file, by its name.
+        file: String,
+        /// What is wrong with it, and where.
+        problem: String,
+    },
+}
+
+impl PagesError {
+    fn broken(file: impl Into<String>, problem: impl fmt::Display) -> Self {
+        Self::Broken { file: file.into(), problem: problem.to_string() }
+    }
+}
+
+/// Everything that pages are made of, read and checked.
+pub struct Pages {
+    enabled: bool,
+    look: Look,
+    templates: Templates,
+    texts: Texts,
+    assets: Assets,
+    /// Whether there is a page with the user's tasks to link to.
+    has_tasks: bool,
+}
+
+impl Pages {
+    /// Reads the built-in files, those of `sets`, and the operator's own, and tries them out. Blocks meanwhile.
+    ///
+    /// # Errors
+    ///
+    /// [`PagesError`] names the file that is broken, unreadable or unknown.
+    pub fn new(settings: PageSettings, sets: &[PageSet]) -> Result<Self, PagesError> {
+        let mut own = match &settings.templates {
+            Some(folder) => own_files(folder)?,
+            None => BTreeMap::new(),
+        };
+        let sets: Vec<PageSet> = std::iter::once(OWN).chain(sets.iter().copied()).collect();
+        let texts = Texts::new(&sets, &mut own)?;
+        let templates = Templates::new(&sets, &mut own, &texts.choose(None, &HeaderMap::new()).value)?;
+        if let Some(file) = own.keys().next() {
+            return Err(PagesError::broken(file, "there is no such template, and a language is called like fr.toml"));
+        }
+        Ok(Self {
+            enabled: settings.enabled,
+            assets: Assets::new(&sets, &settings.look),
+            has_tasks: sets.iter().any(|set| set.templates.iter().any(|(name, _)| *name == "tasks.html")),
+            look: settings.look,
+            templates,
+            texts,
+        })
+    }
+
+    /// The languages that pages are written in.
+    #[must_use]
+    pub fn languages(&self) -> Vec<Locale> {
+        self.texts.languages()
+    }
+
+    /// Whether people register, log in and see their account here.
+    #[must_use]
+    pub const fn enabled(&self) -> bool {
+        self.enabled
+    }
+}
+
+impl fmt::Debug for Pages {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pages").field("enabled", &self.enabled).field("look", &self.look).finish_non_exhaustive()
+    }
+}
+
+/// The operator's files by name.
+fn own_files(folder: &std::path::Path) -> Result<BTreeMap<String, String>, PagesError> {
+    let unreadable = |path: PathBuf| move |source| PagesError::Unreadable { path, source };
+    let mut files = BTreeMap::new();
+    for entry in std::fs::read_dir(folder).map_err(unreadable(folder.to_owned()))? {
+        let path = entry.map_err(unreadable(folder.to_owned()))?.path();
+        let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        // What editors and version control leave behind.
+        if name.starts_with('.') || name.ends_with('~') {
+            continue;
+        }
+        files.insert(name, std::fs::read_to_string(&path).map_err(unreadable(path.clone()))?);
+    }
+    Ok(files)
+}
+
+/// The routes of the pages.
+pub(crate) fn routes(pages: &Pages) -> Router<Shared> {
+    let router = Router::new().merge(mailed::routes()).merge(assets::routes());
+    if !pages.enabled() {
+        return router;
+    }
+    router
+        .route("/register", get(entry::register_page).post(entry::register))
+        .route("/login", get(entry::login_page).post(entry::login))
+        .route("/logout", get(entry::logout_page).post(entry::logout))
+        .route("/forgot-password", get(mailed::forgot_page).post(mailed::forgot))
+        .route("/account", get(account::page))
+        .route("/account/profile", post(account::rename))
+        .route("/account/email", post(account::change_email))
+        .route("/account/password", post(account::change_password))
+        .route("/account/sessions/end", post(account::end_session))
+        .route("/account/sessions/end-all", post(account::end_all))
+        .route("/account/delete", post(account::delete))
+        .route("/.well-known/change-password", get(change_password))
+}
+
+/// Where password managers send people (W3C, A Well-Known URL for Changing Passwords).
+async fn change_password(State(config): State<Arc<HttpConfig>>) -> Response {
+    page::see_other(&format!("{}/account#password", config.base()))
+}
+
+/// The answer to what is not there. The bare address leads to the pages, unless whoever embeds them has something there.
+pub(crate) fn nothing_here(config: &HttpConfig, path: &str) -> Response {
+    match &config.pages {
+        Some(pages) if pages.enabled() && path == "/" => page::see_other(&format!("{}{}", config.base(), pages.home())),
+        _ => Problem::from(Kind::NotFound).into_response(),
+    }
+}
+
+impl Pages {
+    /// Where a user begins.
+    const fn home(&self) -> &'static str {
+        if self.has_tasks { "/tasks" } else { "/account" }
+    }
+}
+
+/// What a request asks of the pages, whichever route answers it.
+pub(crate) struct Looks {
+    cookie: SessionCookie,
+    /// The headers of a request whose refusal is to be a page: a browser asks for one, and not of the API.
+    page_for: Option<HeaderMap>,
+}
+
+impl Looks {
+    /// Takes from a request what its answer will need, and gives it a place for its cookie.
+    pub(crate) fn at(request: &mut Request) -> Self {
+        let cookie = SessionCookie::default();
+        request.extensions_mut().insert(cookie.clone());
+        let accept = request.headers().get(ACCEPT).and_then(|value| value.to_str().ok());
+        let wants = accept.is_some_and(|accept| accept.contains("text/html")) && !request.uri().path().starts_with("/api/");
+        Self { cookie, page_for: wants.then(|| request.headers().clone()) }
+    }
+
+    /// The answer with its cookie, and as a page in place of a problem where a page is wanted.
+    pub(crate) fn finish(self, mut response: Response, config: &HttpConfig, request_id: &RequestId) -> Response {
+        if let (Some(pages), Some(headers)) = (&config.pages, &self.page_for) {
+            if let Some(problem) = response.extensions_mut().remove::<Problem>() {
+                let allow = response.headers_mut().remove(ALLOW);
+                response = error_page(config, pages, headers, &problem, request_id);
+                response.headers_mut().extend(allow.map(|allow| (ALLOW, allow)));
+            }
+        }
+        response.headers_mut().extend(self.cookie.take().map(|cookie| (SET_COOKIE, cookie)));
+        response
+    }
+}
+
+/// The page that says what a problem says, with its status.
+fn error_page(
+    config: &HttpConfig,
+    pages: &Arc<Pages>,
+    headers: &HeaderMap,
+    problem: &Problem,
+    request_id: &RequestId,
+) -> Response {
+    let language = pages.texts.choose(None, headers);
+    let say = |what| language.text(&["problem", problem.code(), what]);
+    Page::new(config, pages, language.locale.as_str(), "error")
+        .with("status", problem.status().as_u16())
+        .with("title", say("title"))
+        .with("text", say("text"))
+        .with("request_id", request_id.as_str())
+        .status(problem.status())
+        .retry_after(problem.retry_after())
+        .into_response()
+}
