@@ -16,10 +16,17 @@ pub struct Dev {
 impl Dev {
     /// Starts on a free port with everything in this folder.
     pub fn start(data: &Path) -> Self {
+        Self::start_with(data, &[])
+    }
+
+    /// The same with options from the environment, such as `("REGISTRATION__MODE", "verified")`.
+    pub fn start_with(data: &Path, settings: &[(&str, &str)]) -> Self {
+        let settings = settings.iter().map(|(name, value)| (format!("DOORWARD__{name}"), value));
         let mut child = Command::new(binary())
             .args(["dev", "--listen", "127.0.0.1:0", "--data"])
             .arg(data)
             .env_clear()
+            .envs(settings)
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()

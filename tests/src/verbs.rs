@@ -39,6 +39,11 @@ impl Client {
         self.with_token(Method::GET, "/api/auth/sessions", access_token, None).await
     }
 
+    /// A page of one's own security events; the query is such as `limit=10`, or nothing.
+    pub async fn events(&self, access_token: &str, query: &str) -> Answer {
+        self.with_token(Method::GET, &format!("/api/auth/events?{query}"), access_token, None).await
+    }
+
     pub async fn end_session(&self, access_token: &str, id: &str) -> Answer {
         self.with_token(Method::DELETE, &format!("/api/auth/sessions/{id}"), access_token, None).await
     }

@@ -44,6 +44,7 @@ mod one_time_tokens;
 mod other_verifiers;
 mod outages;
 mod owned_layers;
+mod pages;
 mod purity;
 mod races;
 mod resource_server;

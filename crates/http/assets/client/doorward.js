@@ -91,8 +91,9 @@ export function createClient(options = {}, env = globalThis) {
       if (moved) noticed = false;
       next.lead = moved ? Math.min(noticeBefore, next.refresh_expires_in / 2) : before.lead;
       // An active user's session goes on before the notice, unless that cannot put off its end.
-      const soon = moved ? next.refresh_expires_in - next.lead : Infinity;
-      next.ahead = Math.min(next.expires_in, soon) * (0.75 + 0.15 * Math.random());
+      const soon = moved ? next.refresh_expires_in - next.lead : next.expires_in;
+      const ahead = Math.min(next.expires_in, soon) * (0.75 + 0.15 * Math.random());
+      next.ahead = Math.min(ahead, next.refresh_expires_in);
     }
     look();
     const user = next?.user ?? null;
@@ -168,6 +169,7 @@ export function createClient(options = {}, env = globalThis) {
       post({ type: "place", place });
       await pause(0.03 + 0.07 * Math.random());
       if (behind) await settled(100);
+      behind = false;
       place = -1;
       return work().finally(() => (place = Infinity));
     });
@@ -187,6 +189,8 @@ export function createClient(options = {}, env = globalThis) {
     } catch (error) {
       const refused = error.code === "invalid_refresh_token" || error.errors?.some((e) => e.code === "required");
       if (!refused) throw error;
+    } finally {
+      attempt = undefined;
     }
     if (generation !== since) return state;
     return grant ? take(grant, asked) : end();
@@ -273,14 +277,14 @@ export function createClient(options = {}, env = globalThis) {
 
   function heard({ data: { type, grant, wall, id, place: theirs } }) {
     if (type === "place") {
-      if (place < theirs) post({ type, place });
-      else behind = true;
+      if (place >= theirs) behind = true;
+      else if (!behind) post({ type, place });
     } else if (type === "grant" && grant.session_id > over) {
-      // Messages may be late. A newer log-in counts more, and of one session what lasts longer.
+      // Messages may be late. A newer log-in counts more, and of one session what lasts longer or is on its way.
       const next = { ...grant, ...now(), wall };
       const same = state?.session_id === grant.session_id;
       const newer = same
-        ? next.expires_in - age(next) >= state.expires_in - age(state)
+        ? !attempt && next.expires_in - age(next) >= state.expires_in - age(state)
         : !(state?.session_id > grant.session_id);
       if (newer) become(next);
     } else if (type === "out" && id) {

@@ -79,7 +79,7 @@ export function attachNotice(client, options = {}) {
     function settle(words) {
       say(words);
       announced = 0;
-      if (document.activeElement === stay) box.focus();
+      if (box.contains(document.activeElement)) box.focus();
       stay.remove();
     }
 
