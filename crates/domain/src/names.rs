@@ -8,6 +8,9 @@ macro_rules! names {
         }
 
         impl $type {
+            /// Each of them.
+            pub const ALL: &[Self] = &[$(Self::$variant,)*];
+
             /// The stable name, as the log holds it.
             #[must_use]
             pub const fn as_str(self) -> &'static str {

@@ -16,6 +16,12 @@ const state = (document[KEY] ??= { client: null, user: null, quiet: false, here:
 /** The page's client, or null where nobody is logged in. Ask each time: another page may be shown by then. */
 export const session = () => (state.user ? state.client : null);
 
+/** Puts another address in the place of this page's, which stays. */
+export function rename(url) {
+  history.replaceState(null, "", url);
+  state.here = here();
+}
+
 if (first) {
   start();
   // On the window, so that a script which handles a form itself has had its turn.

@@ -19,8 +19,8 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use crate::config::{HttpConfig, HttpLimits};
-use crate::{cursor, parameters};
 use crate::problem::{FieldError, Kind, Problem};
+use crate::{cursor, parameters};
 
 /// More fields than any request has.
 const MOST_FIELDS: usize = 64;

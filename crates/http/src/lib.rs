@@ -31,9 +31,9 @@ mod config;
 mod cookie;
 mod current_user;
 #[cfg(feature = "server")]
-mod device;
-#[cfg(feature = "server")]
 pub mod cursor;
+#[cfg(feature = "server")]
+mod device;
 #[cfg(feature = "server")]
 mod draining;
 #[cfg(feature = "server")]

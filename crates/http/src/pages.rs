@@ -86,7 +86,7 @@ pub struct PageSet {
     pub templates: &'static [(&'static str, &'static str)],
     /// A language (`en`) and its texts in TOML.
     pub texts: &'static [(&'static str, &'static str)],
-    /// `name.css` or `name.js` and its content.
+    /// `name.css`, `name.js` or `name.svg` and its content.
     pub assets: &'static [(&'static str, &'static str)],
 }
 
@@ -107,6 +107,7 @@ const OWN: PageSet = PageSet {
     texts: &[("en", include_str!("../texts/en.toml")), ("de", include_str!("../texts/de.toml"))],
     assets: &[
         ("doorward.css", include_str!("../assets/doorward.css")),
+        ("icon.svg", include_str!("../assets/icon.svg")),
         ("doorward.js", include_str!("../assets/client/doorward.js")),
         ("notice.js", include_str!("../assets/client/notice.js")),
         ("pages.js", include_str!("../assets/pages.js")),
@@ -267,7 +268,8 @@ impl Looks {
         let cookie = SessionCookie::default();
         request.extensions_mut().insert(cookie.clone());
         let accept = request.headers().get(ACCEPT).and_then(|value| value.to_str().ok());
-        let wants = accept.is_some_and(|accept| accept.contains("text/html")) && !request.uri().path().starts_with("/api/");
+        let wants =
+            accept.is_some_and(|accept| accept.contains("text/html")) && !request.uri().path().starts_with("/api/");
         Self { cookie, page_for: wants.then(|| request.headers().clone()) }
     }
 
@@ -303,4 +305,73 @@ fn error_page(
         .status(problem.status())
         .retry_after(problem.retry_after())
         .into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::http::HeaderValue;
+    use axum::http::header::ACCEPT_LANGUAGE;
+    use doorward_domain::{EventKind, OneTimePurpose};
+
+    use super::*;
+
+    /// What handlers say by name, which no template names.
+    #[test]
+    fn every_text_that_the_code_names_is_there_in_every_language() {
+        let pages = Pages::new(PageSettings::default(), &[]).unwrap();
+        let mut places: Vec<Vec<&str>> = Vec::new();
+        for kind in Kind::ALL {
+            let code = Problem::from(kind).code();
+            places.extend([vec!["problem", code, "title"], vec!["problem", code, "text"]]);
+        }
+        for code in [
+            "logged_out",
+            "email_verified",
+            "password_set",
+            "email_changed",
+            "email_restored",
+            "profile_saved",
+            "password_changed",
+            "session_ended",
+            "sessions_ended",
+            "account_deleted",
+        ] {
+            places.push(vec!["done", code]);
+        }
+        for sent in ["register", "forgot_password", "verify_email", "change_email"] {
+            places.extend([vec!["sent", sent, "title"], vec!["sent", sent, "text"]]);
+        }
+        for purpose in OneTimePurpose::ALL {
+            places.extend(["title", "text", "button"].map(|what| vec!["confirm", purpose.as_str(), what]));
+        }
+        // What only operators do concerns no user, or nobody who can still look.
+        let unseen = ["key_rotate", "key_revoke", "key_reseal", "account_deletion"];
+        for kind in EventKind::ALL.iter().map(|kind| kind.as_str()).filter(|kind| !unseen.contains(kind)) {
+            places.push(vec!["event", kind]);
+        }
+        for code in [
+            "required",
+            "too_short",
+            "too_long",
+            "too_common",
+            "contains_context",
+            "invalid_email",
+            "invalid_character",
+            "wrong_type",
+            "unknown_field",
+            "wrong_password",
+            "password_too_short",
+        ] {
+            places.push(vec!["field", code]);
+        }
+        places.extend([vec!["common", "to_login"], vec!["common", "to_account"], vec!["common", "date"]]);
+        for name in ["en", "de"] {
+            let headers = HeaderMap::from_iter([(ACCEPT_LANGUAGE, HeaderValue::from_static(name))]);
+            let language = pages.texts.choose(None, &headers);
+            assert_eq!(language.locale.as_str(), name);
+            for place in &places {
+                assert!(language.find(place).is_some_and(|text| !text.is_empty()), "{name}: {place:?}");
+            }
+        }
+    }
 }

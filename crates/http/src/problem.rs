@@ -68,6 +68,33 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// Each of them.
+    #[cfg(test)]
+    pub(crate) const ALL: [Self; 22] = [
+        Self::MalformedJson,
+        Self::BadRequest,
+        Self::InvalidToken,
+        Self::InvalidCredentials,
+        Self::Unauthenticated,
+        Self::InvalidRefreshToken,
+        Self::EmailNotVerified,
+        Self::AccountDisabled,
+        Self::CsrfRejected,
+        Self::Forbidden,
+        Self::NotFound,
+        Self::MethodNotAllowed,
+        Self::RequestTimeout,
+        Self::EmailTaken,
+        Self::QuotaExceeded,
+        Self::VersionConflict,
+        Self::PayloadTooLarge,
+        Self::UnsupportedMediaType,
+        Self::ValidationFailed,
+        Self::Internal,
+        Self::Overloaded,
+        Self::Unavailable,
+    ];
+
     const fn parts(self) -> (StatusCode, &'static str, &'static str) {
         match self {
             Self::MalformedJson => (StatusCode::BAD_REQUEST, "malformed_json", "The body is not valid JSON"),
@@ -184,6 +211,13 @@ impl Problem {
     #[must_use]
     pub fn with_detail(self, detail: &'static str) -> Self {
         Self { detail: Some(detail), ..self }
+    }
+
+    /// The same, told at a field.
+    #[must_use]
+    pub fn at_field(self, field: &str) -> Self {
+        let (_, code, title) = self.kind.parts();
+        Self { errors: vec![FieldError::new(field, code, title)], ..self }
     }
 
     /// Whether it is of this kind.
@@ -316,7 +350,7 @@ mod tests {
 
     #[test]
     fn codes_are_unique() {
-        let kinds = [Kind::MalformedJson, Kind::BadRequest, Kind::Unavailable, Kind::Overloaded, Kind::Internal];
+        let kinds = Kind::ALL;
         let mut codes: Vec<_> = kinds.iter().map(|kind| kind.parts().1).collect();
         codes.sort_unstable();
         codes.dedup();

@@ -1,7 +1,7 @@
 // Makes the list of tasks live: what the user does shows at once, goes to the JSON API, and is taken back when refused.
 
 import { DoorwardError } from "./doorward.js";
-import { session } from "./pages.js";
+import { rename, session } from "./pages.js";
 
 const BOX = "[type=checkbox]";
 const NOTE = "[data-description]";
@@ -271,7 +271,7 @@ function enliven(root) {
 
   function choose(filter) {
     for (const link of filter.parentElement.children) link.ariaCurrent = link === filter ? "true" : null;
-    history.replaceState(history.state, "", filter.href);
+    rename(filter.href);
     // What is unsaved, being written or to be decided stays.
     for (const row of [...rows.values()]) {
       if (!row.pending.length && !part(row, ".edit, .conflict")) remove(row);

@@ -23,10 +23,7 @@ pub const PAGES: PageSet = PageSet {
         ("task_row.html", include_str!("../templates/task_row.html")),
     ],
     texts: &[("en", include_str!("../texts/en.toml")), ("de", include_str!("../texts/de.toml"))],
-    assets: &[
-        ("tasks.css", include_str!("../assets/tasks.css")),
-        ("tasks.js", include_str!("../assets/tasks.js")),
-    ],
+    assets: &[("tasks.css", include_str!("../assets/tasks.css")), ("tasks.js", include_str!("../assets/tasks.js"))],
 };
 
 #[derive(Clone)]

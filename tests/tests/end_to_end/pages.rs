@@ -5,6 +5,9 @@ use std::fs;
 use doorward_tests::{Client, Database, PASSWORD, Service};
 use reqwest::{Method, StatusCode};
 
+/// The pages whose path names something that a user owns.
+pub(crate) const WITH_AN_ID: [&str; 3] = ["/tasks/{id}", "/tasks/{id}/complete", "/tasks/{id}/delete"];
+
 /// What a browser's request for a page brings.
 const BROWSER: (&str, &str) = ("accept", "text/html");
 const FORM: &str = "application/x-www-form-urlencoded";
@@ -118,7 +121,16 @@ async fn templates_and_texts_can_be_replaced() {
 async fn without_pages_mailed_links_work_all_the_same() {
     let service = start(&[("PAGES__ENABLED", "false")]);
     let mut browser = Browser::at(&service);
-    for path in ["/", "/login", "/register", "/account", "/tasks", "/logout", "/forgot-password", "/.well-known/change-password"] {
+    for path in [
+        "/",
+        "/login",
+        "/register",
+        "/account",
+        "/tasks",
+        "/logout",
+        "/forgot-password",
+        "/.well-known/change-password",
+    ] {
         let shown = browser.open(path).await;
         assert_eq!(shown.status, 404, "{path}");
         assert!(shown.text.contains("data-page=\"error\""), "{path}: {}", shown.text);
@@ -193,9 +205,24 @@ async fn another_site_s_forms_are_refused_and_change_nothing() {
     browser.register("ada@example.com").await;
     let cookie = browser.cookie.clone().unwrap();
     for path in [
-        "/register", "/login", "/logout", "/forgot-password", "/verify-email", "/reset-password", "/change-email",
-        "/undo-email-change", "/account/profile", "/account/email", "/account/password", "/account/sessions/end",
-        "/account/sessions/end-all", "/account/delete", "/tasks", "/tasks/x", "/tasks/x/complete", "/tasks/x/delete",
+        "/register",
+        "/login",
+        "/logout",
+        "/forgot-password",
+        "/verify-email",
+        "/reset-password",
+        "/change-email",
+        "/undo-email-change",
+        "/account/profile",
+        "/account/email",
+        "/account/password",
+        "/account/sessions/end",
+        "/account/sessions/end-all",
+        "/account/delete",
+        "/tasks",
+        "/tasks/x",
+        "/tasks/x/complete",
+        "/tasks/x/delete",
     ] {
         for origin in [Some("https://evil.example"), Some("null"), None] {
             let mut request = browser.http.post(format!("{}{path}", service.url())).header("cookie", &cookie);
@@ -224,15 +251,16 @@ async fn another_user_s_task_is_one_that_there_is_not() {
         eve.register("eve@example.com").await;
         let unknown = "0190a000-0000-7000-8000-000000000000";
         let content = [("title", "stolen"), ("version", "1")];
-        for (suffix, fields) in [
-            ("", None),
-            ("", Some(&content[..])),
-            ("/complete", Some(&[("completed", "true"), ("version", "1")][..])),
-            ("/delete", Some(&[("version", "1")][..])),
+        let [one, complete, delete] = WITH_AN_ID;
+        for (route, fields) in [
+            (one, None),
+            (one, Some(&content[..])),
+            (complete, Some(&[("completed", "true"), ("version", "1")][..])),
+            (delete, Some(&[("version", "1")][..])),
         ] {
             let mut texts = Vec::new();
             for id in [task.as_str(), unknown, "nonsense", "%FF"] {
-                let path = format!("/tasks/{id}{suffix}");
+                let path = route.replace("{id}", id);
                 let shown = match fields {
                     None => eve.open(&path).await,
                     Some(fields) => eve.submit(&path, fields).await,
@@ -269,7 +297,10 @@ async fn a_refusal_is_a_page_to_a_browser_and_a_problem_to_anybody_else() {
         assert!(response.headers().contains_key("x-request-id"));
     }
     let wrong_method = http.put(format!("{url}/login")).header("accept", "text/html").send().await.unwrap();
-    assert_eq!((wrong_method.status().as_u16(), wrong_method.headers()["allow"].to_str().unwrap()), (405, "GET,HEAD,POST"));
+    assert_eq!(
+        (wrong_method.status().as_u16(), wrong_method.headers()["allow"].to_str().unwrap()),
+        (405, "GET,HEAD,POST")
+    );
 }
 
 /// A user's own security events, page by page, and nobody else's.

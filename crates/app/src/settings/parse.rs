@@ -21,9 +21,9 @@ use thiserror::Error;
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use url::{Host, Url};
 
-use super::{mail, pages};
 use super::raw::{Client, List, Raw};
 use super::{ConnectionLimits, LogFormat, LogSettings, ServerSettings, Settings, TaskSettings};
+use super::{mail, pages};
 use crate::StartError;
 
 /// What is wrong with a configuration, all of it.

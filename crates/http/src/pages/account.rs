@@ -94,8 +94,7 @@ async fn shown(user: &PageUser) -> Result<Page, Problem> {
     let EventPage { events, next } = auth.events(user.user(), ListEvents { before, limit: 20 }).await?;
     // Read anew, since the form that was sent may have changed it.
     let account = auth.me(user.user()).await?;
-    let sessions: Vec<_> =
-        sessions.iter().map(|session| SessionView::new(session, user.user().session_id())).collect();
+    let sessions: Vec<_> = sessions.iter().map(|session| SessionView::new(session, user.user().session_id())).collect();
     let events: Vec<_> = events.iter().map(|event| EventView::new(event, user)).collect();
     Ok(user
         .page("account")

@@ -5,9 +5,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
-use axum::http::header::{
-    ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, ETAG, IF_NONE_MATCH, VARY,
-};
+use axum::http::header::{ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, ETAG, IF_NONE_MATCH, VARY};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
@@ -44,7 +42,11 @@ impl Assets {
                 "doorward.css" => Cow::Owned(format!("{content}\n{}", look.css()).into_bytes()),
                 _ => Cow::Borrowed(content.as_bytes()),
             };
-            let media_type = if name.ends_with(".css") { "text/css; charset=utf-8" } else { "text/javascript; charset=utf-8" };
+            let media_type = match name.rsplit_once('.') {
+                Some((_, "css")) => "text/css; charset=utf-8",
+                Some((_, "svg")) => "image/svg+xml",
+                _ => "text/javascript; charset=utf-8",
+            };
             assets.push(Asset { name, media_type, gzip: gzip(&plain), plain });
         }
         if let Some(logo) = &look.logo {
@@ -171,7 +173,10 @@ mod tests {
     #[test]
     fn a_version_is_kept_for_good_and_any_other_asked_about() {
         let assets = Assets::new(&[SET], &Look::default());
-        let other = Assets::new(&[SET], &Look { accent: super::super::Colour::on_light("#a02020").unwrap(), ..Look::default() });
+        let other = Assets::new(
+            &[SET],
+            &Look { accent: super::super::Colour::on_light("#a02020").unwrap(), ..Look::default() },
+        );
         assert_ne!(assets.version, other.version, "the operator's colours are part of the content");
         let cached = |version: Option<&str>| {
             let response = assets.answer(version, "x.js", &HeaderMap::new());

@@ -1,15 +1,15 @@
 //! Registering, logging in, logging out.
 
 use axum::response::{IntoResponse, Response};
-use doorward_auth::{Login, LoginError, Logout, Register, Registration, RegistrationMode};
+use doorward_auth::{Login, LoginError, Logout, Register, RegisterError, Registration, RegistrationMode};
 use doorward_domain::Password;
 use secrecy::SecretString;
 
 use super::form::Form;
 use super::visitor::{PageUser, Visitor};
 use crate::body::{Fields, FromFields};
-use crate::problem::{Kind, Problem};
 use crate::fields::{email, name, password};
+use crate::problem::{Kind, Problem};
 
 /// Where to go afterwards is part of these forms, and is checked when it is gone to.
 fn with_next<T>(fields: &mut Fields, request: Option<T>) -> Option<T> {
@@ -97,6 +97,7 @@ pub(super) async fn register(visitor: Visitor, form: Form) -> Response {
             visitor.onward(next)
         }
         Ok(Registration::VerificationPending) => visitor.sent("register").into_response(),
+        Err(RegisterError::EmailTaken) => again(&Problem::from(RegisterError::EmailTaken).at_field("email")),
         Err(error) => again(&error.into()),
     }
 }

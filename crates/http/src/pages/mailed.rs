@@ -5,8 +5,7 @@ use axum::Router;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use doorward_auth::{
-    ConfirmEmailChange, OneTimeTokens, RequestPasswordReset, ResendVerification, UndoEmailChange,
-    VerifyEmail,
+    ConfirmEmailChange, OneTimeTokens, RequestPasswordReset, ResendVerification, UndoEmailChange, VerifyEmail,
 };
 use doorward_domain::OneTimePurpose;
 
@@ -60,7 +59,8 @@ fn broken(visitor: &Visitor, purpose: OneTimePurpose) -> Page {
     visitor
         .page("message")
         .with("title", visitor.text(&["confirm", purpose.as_str(), "title"]))
-        .with("text", visitor.text(&["problem", problem.code(), "text"]))
+        .with("alert", visitor.text(&["problem", problem.code(), "text"]))
+        .with("text", ())
         .with("link", visitor.way_on())
         .status(problem.status())
 }

@@ -8,9 +8,8 @@ use minijinja::{Environment, Error, ErrorKind, UndefinedBehavior, Value};
 use super::{PageSet, PagesError};
 
 /// What every template may name besides what its page gives it.
-const COMMON: [&str; 12] = [
-    "page", "t", "done", "alert", "errors", "values", "min_length", "asset", "time", "super", "caller", "loop",
-];
+const COMMON: [&str; 12] =
+    ["page", "t", "done", "alert", "errors", "values", "min_length", "asset", "time", "super", "caller", "loop"];
 
 /// The templates of the pages.
 pub(super) struct Templates(Environment<'static>);
@@ -20,14 +19,12 @@ impl Templates {
     /// `own`.
     ///
     /// A template may name what the built-in one of its name does, and nothing else. `texts` are for trying them out.
-    pub(super) fn new(
-        sets: &[PageSet],
-        own: &mut BTreeMap<String, String>,
-        texts: &Value,
-    ) -> Result<Self, PagesError> {
+    pub(super) fn new(sets: &[PageSet], own: &mut BTreeMap<String, String>, texts: &Value) -> Result<Self, PagesError> {
         let mut engine = Environment::new();
         // What is missing may be asked about and never printed.
         engine.set_undefined_behavior(UndefinedBehavior::SemiStrict);
+        engine.set_trim_blocks(true);
+        engine.set_lstrip_blocks(true);
         engine.add_filter("fill", fill);
         let mut replaced = Vec::new();
         for (name, source) in sets.iter().flat_map(|set| set.templates) {
@@ -103,7 +100,8 @@ fn fill(text: &str, values: Kwargs) -> Result<String, Error> {
     let mut filled = String::new();
     let mut rest = text;
     while let Some((before, after)) = rest.split_once('{') {
-        let (name, after) = after.split_once('}').ok_or_else(|| Error::new(ErrorKind::InvalidOperation, "a { without its }"))?;
+        let (name, after) =
+            after.split_once('}').ok_or_else(|| Error::new(ErrorKind::InvalidOperation, "a { without its }"))?;
         filled.push_str(before);
         filled.push_str(&values.get::<String>(name)?);
         rest = after;
@@ -127,7 +125,8 @@ mod tests {
 
     #[test]
     fn markup_in_a_value_is_text() {
-        let html = templates(&[]).unwrap().render("a.html", context! { text => "<b>\"'&", page => context! { name => "" } });
+        let html =
+            templates(&[]).unwrap().render("a.html", context! { text => "<b>\"'&", page => context! { name => "" } });
         assert_eq!(html.unwrap(), "<p>&lt;b&gt;&quot;&#x27;&amp;");
     }
 
@@ -136,7 +135,9 @@ mod tests {
         let own = templates(&[("a.html", "{% if page.name %}{{ text }}{% endif %}!")]).unwrap();
         let html = own.render("a.html", context! { text => "x", page => context! { name => "n" } });
         assert_eq!(html.unwrap(), "x!");
-        for (source, expected) in [("{{ text", "a.html"), ("{{ secret }}", "secret"), ("{{ text | nofilter }}", "nofilter")] {
+        for (source, expected) in
+            [("{{ text", "a.html"), ("{{ secret }}", "secret"), ("{{ text | nofilter }}", "nofilter")]
+        {
             let error = templates(&[("a.html", source)]).err();
             assert!(error.as_ref().is_some_and(|error| error.contains(expected)), "{source}: {error:?}");
         }

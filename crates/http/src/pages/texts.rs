@@ -57,7 +57,8 @@ impl Texts {
             }
         };
         let english = language(FALLBACK, english)?;
-        let others: Vec<_> = tables.into_iter().map(|(name, table)| language(&name, table)).collect::<Result<_, _>>()?;
+        let others: Vec<_> =
+            tables.into_iter().map(|(name, table)| language(&name, table)).collect::<Result<_, _>>()?;
         let locales = others.iter().chain([&english]).map(|language| language.locale.clone()).collect();
         Ok(Self { others, english, locales })
     }
@@ -100,7 +101,10 @@ impl Language {
     /// What is wrong with a field, in words.
     pub(super) fn field_error(&self, error: &FieldError, shortest_password: usize) -> String {
         let of_password = error.field.ends_with("password").then(|| format!("password_{}", error.code));
-        let text = of_password.and_then(|code| self.find(&["field", &code])).or_else(|| self.find(&["field", error.code]));
+        let text = of_password
+            .and_then(|code| self.find(&["field", &code]))
+            .or_else(|| self.find(&["field", error.code]))
+            .or_else(|| self.find(&["problem", error.code, "text"]));
         text.map_or_else(|| error.detail.clone(), |text| text.replace("{min}", &shortest_password.to_string()))
     }
 
@@ -112,7 +116,8 @@ impl Language {
             let (year, month, day) = (date.next()?, date.next()?.parse().ok()?, date.next()?);
             Some((year, month, day.trim_start_matches('0'), time.get(..5)?))
         })();
-        let months = self.table.get("common").and_then(|common| common.get("months")).and_then(|months| months.as_array());
+        let months =
+            self.table.get("common").and_then(|common| common.get("months")).and_then(|months| months.as_array());
         let named = parts.and_then(|(year, month, day, time)| {
             let month = months?.get(month.checked_sub(1)?)?.as_str()?;
             let text = self.find(&["common", "date"])?.replace("{day}", day).replace("{month}", month);

@@ -95,7 +95,7 @@ impl Visitor {
     pub(super) fn way_on(&self) -> Option<BTreeMap<&'static str, String>> {
         let (path, text) = match self.session {
             _ if !self.pages.enabled() => return None,
-            Some(_) => (self.pages.home(), "to_home"),
+            Some(_) => ("/account", "to_account"),
             None => ("/login", "to_login"),
         };
         let url = format!("{}{path}", self.config.base());

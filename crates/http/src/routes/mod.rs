@@ -1,8 +1,8 @@
 //! The endpoints. Each file holds those of one subject, their bodies and their answers.
 
 pub(crate) mod account;
-mod feed;
 mod events;
+mod feed;
 pub(crate) mod mailed;
 mod service;
 mod session;
