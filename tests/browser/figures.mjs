@@ -126,8 +126,11 @@ check("a page that was seen before is loaded from the cache but for itself", asy
   const asked = [];
   const session = await context.newCDPSession(page);
   await session.send("Network.enable");
-  session.on("Network.responseReceived", ({ response }) => {
-    if (!response.fromDiskCache && !response.fromPrefetchCache && response.url.includes("/assets/")) asked.push(response.url);
+  const kept = new Set();
+  session.on("Network.requestServedFromCache", ({ requestId }) => kept.add(requestId));
+  session.on("Network.responseReceived", ({ requestId, response }) => {
+    const isAsked = !kept.has(requestId) && !response.fromDiskCache && !response.fromPrefetchCache;
+    if (isAsked && response.url.includes("/assets/")) asked.push(response.url);
   });
   await page.goto(at("/tasks"));
   await page.goto(at("/account"));

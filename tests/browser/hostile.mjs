@@ -129,7 +129,7 @@ for (const js of [true, false]) {
     const { email } = await account();
     // A browser has no way to write what is no URL, and the very long ones are the same to it.
     const able = destinations.filter(({ length }) => length < 500);
-    const chosen = Array.from({ length: 30 }, (_, n) => able[Math.floor((n * able.length) / 30) + (js ? 0 : 3)]).filter(Boolean);
+    const chosen = Array.from({ length: 15 }, (_, n) => able[Math.floor((n * able.length) / 15) + (js ? 0 : 3)]).filter(Boolean);
     for (const next of chosen) {
       const page = await stage.open({ js });
       await page.goto(at(`/login?next=${encodeURIComponent(next)}`));
@@ -185,7 +185,7 @@ for (const js of [true, false]) {
   both("markup in an address shows as text", async (stage, options) => {
     // All that an address may be made of and that means something elsewhere.
     for (const local of ["o'brien&amp", "a{{7*7}}", "a{%raw%}", "x&lt=`$", "a/*'--", "#{7*7}|!"]) {
-      const email = `${local}+${someone("m").replaceAll(".", "-").replace("-example-com", ".example.com")}`;
+      const email = `${local}+${someone("m").replaceAll(".", "-").replace("@example-com", "@example.com")}`;
       const page = await stage.open(options);
       await page.goto(at("/register"));
       await send(page, "register", { email, password: PASSWORD });
@@ -432,21 +432,23 @@ check("another site's forms and scripts change nothing", async (stage) => {
   const { server, origins } = await evilSite(pages);
   try {
     for (const site of origins) {
-      const page = await context.newPage();
       for (const path of pages.keys()) {
+        const page = await context.newPage();
         if (path.startsWith("/form/")) {
           const answer = page.waitForResponse((response) => response.request().method() === "POST");
           await page.goto(site + path, { waitUntil: "commit" });
           const response = await answer;
-          assert.equal(response.status(), 403, `${response.url()} from ${site}`);
+          // The API refuses what is not JSON before it looks where that came from; between sites there is no cookie either.
+          const refusals = new URL(response.url()).pathname.startsWith("/api/") ? [401, 403, 415, 422] : [403];
+          assert.ok(refusals.includes(response.status()), `${response.url()} from ${site}: ${response.status()}`);
         } else {
           await page.goto(site + path);
           await page.waitForFunction(() => document.title.startsWith("done"));
           const answers = await page.title();
           assert.ok(!/cors\d|basic/.test(answers.replaceAll("opaque0", "")), `${path} from ${site} reads ${answers}`);
         }
+        await page.close();
       }
-      await page.close();
     }
   } finally {
     server.closeAllConnections();

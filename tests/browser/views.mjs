@@ -51,8 +51,9 @@ export const views = [
   {
     name: "register-refused", page: "register", open: async (page) => {
       await page.goto(at("/register"));
-      await send(page, "register", { name: "Ada", email: "ada@localhost", password: "short" }, "register");
+      await send(page, "register", { name: "Ada", email: "ada@localhost", password: PASSWORD }, "register");
       await errorAt(page, "email");
+      await send(page, "register", { email: someone(), password: "short" }, "register");
       await errorAt(page, "password");
     },
   },

@@ -215,7 +215,7 @@ async fn complete(
     form: Form,
 ) -> Result<Response, Problem> {
     let id = named(&user, id).await?;
-    let CompleteForm { completed, version } = form.read().map_err(Problem::validation)?;
+    let CompleteForm { completed, version } = read_for(&user, &tasks, id, &form).await?;
     let if_match = IfMatch::Versions(vec![version]);
     let changed = tasks.complete(&user.user().scope(), id, completed, &if_match).await;
     back(&user, &tasks, id, &form, changed.map(|_| "task_saved")).await
@@ -239,9 +239,20 @@ async fn delete(
     form: Form,
 ) -> Result<Response, Problem> {
     let id = named(&user, id).await?;
-    let DeleteForm { version } = form.read().map_err(Problem::validation)?;
+    let DeleteForm { version } = read_for(&user, &tasks, id, &form).await?;
     let deleted = tasks.delete(&user.user().scope(), id, &IfMatch::Versions(vec![version])).await;
     back(&user, &tasks, id, &form, deleted.map(|()| "task_deleted")).await
+}
+
+/// What the form says of a task. Who has no such task is told that and not what is wrong with the form.
+async fn read_for<T: FromFields>(user: &PageUser, tasks: &Tasks, id: TaskId, form: &Form) -> Result<T, Problem> {
+    match form.read() {
+        Ok(read) => Ok(read),
+        Err(errors) => {
+            found(user, tasks, id).await?;
+            Err(Problem::validation(errors))
+        }
+    }
 }
 
 /// Back to the list that the form was on, or to the task that has changed meanwhile.

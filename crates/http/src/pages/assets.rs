@@ -1,18 +1,17 @@
 use std::borrow::Cow;
-use std::io::Write as _;
 use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
-use axum::http::header::{ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, ETAG, IF_NONE_MATCH, VARY};
+use axum::http::header::{CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, ETAG, IF_NONE_MATCH, VARY};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use flate2::Compression;
-use flate2::write::GzEncoder;
 use sha2::{Digest as _, Sha256};
 
+use super::compression::{gzip, takes_gzip};
 use super::{Look, PageSet};
 use crate::config::HttpConfig;
 use crate::problem::{Kind, Problem};
@@ -47,11 +46,16 @@ impl Assets {
                 Some((_, "svg")) => "image/svg+xml",
                 _ => "text/javascript; charset=utf-8",
             };
-            assets.push(Asset { name, media_type, gzip: gzip(&plain), plain });
+            assets.push(Asset { name, media_type, gzip: gzip(&plain, Compression::best()), plain });
         }
         if let Some(logo) = &look.logo {
             let plain = Cow::Owned(logo.bytes.clone());
-            assets.push(Asset { name: "logo", media_type: logo.media_type, gzip: gzip(&plain), plain });
+            assets.push(Asset {
+                name: "logo",
+                media_type: logo.media_type,
+                gzip: gzip(&plain, Compression::best()),
+                plain,
+            });
         }
         let mut digest = Sha256::new();
         for asset in &assets {
@@ -125,24 +129,10 @@ fn answer(config: &HttpConfig, version: Option<&str>, name: &str, headers: &Head
     }
 }
 
-/// Whether the client takes gzip (RFC 9110 section 12.5.3).
-fn takes_gzip(headers: &HeaderMap) -> bool {
-    let values = headers.get_all(ACCEPT_ENCODING).iter().filter_map(|value| value.to_str().ok());
-    values.flat_map(|value| value.split(',')).any(|coding| {
-        let (name, weight) = coding.split_once(';').unwrap_or((coding, "q=1"));
-        let weight: Option<f32> = weight.trim().strip_prefix("q=").and_then(|weight| weight.parse().ok());
-        name.trim().eq_ignore_ascii_case("gzip") && weight.is_some_and(|weight| weight > 0.0)
-    })
-}
-
-fn gzip(plain: &[u8]) -> Option<Vec<u8>> {
-    let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
-    encoder.write_all(plain).ok()?;
-    encoder.finish().ok().filter(|gzip| gzip.len() < plain.len())
-}
-
 #[cfg(test)]
 mod tests {
+    use axum::http::header::ACCEPT_ENCODING;
+
     use super::*;
 
     const SET: PageSet = PageSet {

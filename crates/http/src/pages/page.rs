@@ -2,16 +2,17 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-use axum::http::header::{CONTENT_SECURITY_POLICY, LOCATION, REFERRER_POLICY, RETRY_AFTER};
+use axum::http::header::{CONTENT_SECURITY_POLICY, LOCATION, REFERRER_POLICY, RETRY_AFTER, VARY};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{Html, IntoResponse, Response};
+use bytes::Bytes;
 use doorward_domain::{DisplayName, PasswordPolicy, User};
 use minijinja::value::Object;
 use minijinja::{HtmlEscape, Value, context};
 use serde::Serialize;
 
-use super::Pages;
 use super::form::Form;
+use super::{Compressible, Pages};
 use crate::config::HttpConfig;
 use crate::problem::Problem;
 
@@ -158,9 +159,15 @@ impl IntoResponse for Page {
                 return (StatusCode::INTERNAL_SERVER_ERROR, text).into_response();
             }
         };
-        let mut response = (self.status, Html(html)).into_response();
+        let html = Bytes::from(html);
+        let mut response = (self.status, Html(html.clone())).into_response();
+        // A token is a secret, and whoever sends the link chooses what else is in its address.
+        if !self.model.contains_key("token") {
+            response.extensions_mut().insert(Compressible(html));
+        }
         let headers = response.headers_mut();
         headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
+        headers.insert(VARY, HeaderValue::from_static("accept-encoding, accept-language, cookie"));
         // Without a referrer browsers send forms with `Origin: null`, which says nothing of where they are from.
         headers.insert(REFERRER_POLICY, HeaderValue::from_static("same-origin"));
         if let Some(wait) = self.retry_after {

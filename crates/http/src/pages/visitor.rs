@@ -1,17 +1,17 @@
 use std::collections::BTreeMap;
 use std::ops::Deref;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use axum::extract::{FromRef, FromRequestParts};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, HeaderValue, Uri};
+use axum::http::{HeaderMap, Uri};
 use axum::response::{IntoResponse, Response};
 use doorward_auth::{Auth, RegistrationMode, Resume, ResumeError, SessionGrant};
 use doorward_domain::{Client, EventReason, User};
 use secrecy::SecretString;
 
 use super::page::{Page, see_other};
-use super::{Pages, next};
+use super::{ForAnswer, Pages, next};
 use crate::client::ComesFrom;
 use crate::config::HttpConfig;
 use crate::problem::{Kind, Problem};
@@ -30,7 +30,7 @@ pub struct Visitor {
     session: Option<(CurrentUser, User)>,
     client: Client,
     language: String,
-    cookie: SessionCookie,
+    answer: ForAnswer,
     query: Vec<(String, String)>,
 }
 
@@ -40,20 +40,6 @@ pub struct PageUser {
     visitor: Visitor,
     user: CurrentUser,
     account: User,
-}
-
-/// The `Set-Cookie` that the answer to a request is to have, if any.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct SessionCookie(Arc<Mutex<Option<HeaderValue>>>);
-
-impl SessionCookie {
-    fn set(&self, cookie: Option<HeaderValue>) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = cookie;
-    }
-
-    pub(crate) fn take(&self) -> Option<HeaderValue> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
-    }
 }
 
 impl Visitor {
@@ -146,12 +132,14 @@ impl Visitor {
 
     /// Hands the browser the session that has begun.
     pub(super) fn keep(&self, grant: &SessionGrant) {
-        self.cookie.set(cookie::hand_out(&grant.refresh_token, grant.refresh_expires_in, &self.config));
+        self.answer.left().cookie = cookie::hand_out(&grant.refresh_token, grant.refresh_expires_in, &self.config);
     }
 
     /// Takes the session's cookie back.
     pub(super) fn forget(&self) {
-        self.cookie.set(cookie::take_back(&self.config));
+        let mut left = self.answer.left();
+        left.cookie = cookie::take_back(&self.config);
+        left.user = None;
     }
 
     async fn resume(&mut self, parts: &Parts) -> Result<(), Problem> {
@@ -161,6 +149,7 @@ impl Visitor {
                 if let Some(grant) = &resumed.rotated {
                     self.keep(grant);
                 }
+                self.answer.left().user = Some(resumed.account.clone());
                 self.session = Some((CurrentUser::from(resumed.user), resumed.account));
             }
             Err(ResumeError::InvalidRefreshToken) => self.forget(),
@@ -226,7 +215,7 @@ where
             client: ComesFrom::of(parts).0,
             session: None,
             language: String::new(),
-            cookie: parts.extensions.get::<SessionCookie>().cloned().unwrap_or_default(),
+            answer: parts.extensions.get::<ForAnswer>().cloned().unwrap_or_default(),
             query: parameters::unique_pairs(parts.uri.query().unwrap_or_default().as_bytes()).unwrap_or_default(),
             pages,
         };

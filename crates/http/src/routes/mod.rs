@@ -13,14 +13,8 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::FromRef;
-#[cfg(feature = "pages")]
-use axum::extract::State;
 use axum::http::Method;
-#[cfg(feature = "pages")]
-use axum::http::Uri;
 use axum::http::header::{AUTHORIZATION, CONTENT_TYPE, ETAG, HeaderName, IF_MATCH, LOCATION, RETRY_AFTER};
-#[cfg(feature = "pages")]
-use axum::response::Response;
 use axum::routing::{delete, get, post};
 use doorward_auth::Auth;
 use tower_http::catch_panic::CatchPanicLayer;
@@ -29,6 +23,8 @@ use tower_http::cors::{AllowOrigin, CorsLayer};
 use crate::AccessGuard;
 use crate::config::HttpConfig;
 use crate::middleware;
+#[cfg(feature = "pages")]
+use crate::pages::nothing_here;
 use crate::problem::{Kind, Problem};
 
 /// What the handlers share.
@@ -110,11 +106,6 @@ pub fn routes_with(auth: Auth, config: HttpConfig, own: Router) -> Router {
         None => router,
     };
     router.layer(every_request).with_state(Shared { guard: auth.clone().into(), auth, config })
-}
-
-#[cfg(feature = "pages")]
-async fn nothing_here(State(config): State<Arc<HttpConfig>>, uri: Uri) -> Response {
-    crate::pages::nothing_here(&config, uri.path())
 }
 
 #[cfg(not(feature = "pages"))]
