@@ -300,4 +300,21 @@ check("a log-in in one tab lets in another that shows the log-in", async (stage)
   await inside(page);
 });
 
+check("an error on the way back from a form ends no session", async (stage) => {
+  const { context, pages: [page, other] } = await tabs(stage, 2, { lossy: true });
+  // A page for an error that was made without looking who asks.
+  const { text } = await raw("GET", "/assets/nothing", { headers: { accept: "text/html" } });
+  assert.ok(text.includes('data-page="error"') && !text.includes("data-user"));
+  await page.route("**/account/profile", (route) => route.fulfill({ status: 303, headers: { location: at("/assets/nothing") } }));
+  await form(page, "profile").locator('[name="name"]').fill("Grace");
+  await submitOf(form(page, "profile")).click();
+  await page.locator('[role="alert"], body[data-page="error"]').first().waitFor();
+  assert.equal((await context.cookies()).length, 1, "the cookie is gone");
+  await page.unroute("**/account/profile");
+  for (const tab of [page, other]) {
+    await tab.goto(at("/account"));
+    await on(tab, "account");
+  }
+});
+
 await run();

@@ -67,7 +67,11 @@ impl Auth {
     /// [`ResumeError`].
     pub async fn resume(&self, request: Resume, client: &Client) -> Result<Resumed, ResumeError> {
         let now = self.now();
-        let (account, access_token, rotated) = match self.unused(&request, now).await? {
+        // Not from here. Anybody can ask for pages with any cookie, so that is nothing to put on record.
+        let Some(token) = self.parts().refresh_tokens.recognise(&request.refresh_token) else {
+            return Err(ResumeError::InvalidRefreshToken);
+        };
+        let (account, access_token, rotated) = match self.unused(&token, now).await? {
             Some((session, account)) => {
                 let access_token = self.parts().issuer.issue(&session, &account, now).map_err(Fault::from)?;
                 (account, access_token, None)
@@ -82,15 +86,14 @@ impl Auth {
     }
 
     /// The session and the user of a token that is the newest of its session, unless it is time for the next one.
-    async fn unused(&self, request: &Resume, now: Timestamp) -> Result<Option<(Session, User)>, Fault> {
-        let Some(token) = self.parts().refresh_tokens.recognise(&request.refresh_token) else { return Ok(None) };
+    async fn unused(&self, token: &RefreshToken, now: Timestamp) -> Result<Option<(Session, User)>, Fault> {
         let mut unit = self.store().read().await?;
         let Some(session) = unit.sessions().find(token.session_id()).await? else { return Ok(None) };
         if !session.is_live(now) || self.is_worth_extending(&session, now) {
             return Ok(None);
         }
         let record = unit.sessions().find_refresh(session.id, token.generation()).await?;
-        if !record.is_some_and(|record| is_unused(&record, &token)) {
+        if !record.is_some_and(|record| is_unused(&record, token)) {
             return Ok(None);
         }
         let account = unit.users().find(session.user_id).await?.filter(|user| !user.disabled());
@@ -208,6 +211,14 @@ mod tests {
             assert!(matches!(outcome, Err(ResumeError::InvalidRefreshToken)), "{outcome:?}");
             assert!(asked.yes());
         }
+    }
+
+    /// The store of the tests would fail the test if it were asked anything.
+    #[pollster::test]
+    async fn what_is_no_token_of_this_service_is_refused_without_a_trace() {
+        let refresh_token = SecretString::from("dwr_made_up".to_owned());
+        let outcome = setup().auth().resume(Resume { refresh_token }, &client()).await;
+        assert!(matches!(outcome, Err(ResumeError::InvalidRefreshToken)), "{outcome:?}");
     }
 
     #[pollster::test]

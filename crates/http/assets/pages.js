@@ -69,7 +69,7 @@ function follow(user) {
   state.client?.close();
   state.user = user;
   state.quiet = false;
-  const client = (state.client = createClient({ baseUrl: location.origin + base }));
+  const client = (state.client = createClient({ baseUrl: location.origin + base, user: user ?? undefined }));
   // Where nobody is logged in, this hears of a log-in in another tab, and asks the server nothing.
   client.onChange(changed);
   if (user) {
@@ -175,11 +175,12 @@ async function send(form, data) {
     return tell(form, [title, lead].filter(Boolean).join(". "));
   }
 
-  const gone = state.user && !page.body.dataset.user && !state.quiet;
+  // The answer says that the session is over. Whether it is, the server is asked, which other tabs hear as well; a page
+  // for an error knows nobody.
+  const gone = state.user && !page.body.dataset.user && !state.quiet && page.body.dataset.page !== "error";
   if (gone) {
-    // The answer says that the session is over. Other tabs do not know yet.
     state.quiet = true;
-    await state.client.logOut().catch(() => {});
+    await state.client.refresh().catch(() => {});
   }
   await addStyles(page.head);
   keep(form, page.body, !response.ok);

@@ -16,14 +16,13 @@ const PLAIN_NAME: &str = "doorward";
 /// The refresh token that a browser sends, if it does.
 pub(crate) fn refresh_token(headers: &HeaderMap, config: &HttpConfig) -> Option<SecretString> {
     let name = name(config);
-    headers
-        .get_all(COOKIE)
-        .iter()
-        .filter_map(|line| line.to_str().ok())
-        .flat_map(Cookie::split_parse)
-        .filter_map(Result::ok)
-        .find(|cookie| cookie.name() == name)
-        .map(|cookie| SecretString::from(cookie.value().to_owned()))
+    // Pair by pair: what a neighbour has set need not be ASCII, and is nobody's reason to be logged out.
+    let lines = headers.get_all(COOKIE).iter().map(HeaderValue::as_bytes);
+    lines
+        .flat_map(|line| line.split(|byte| *byte == b';'))
+        .filter_map(|pair| std::str::from_utf8(pair).ok()?.trim().split_once('='))
+        .find(|(known, _)| *known == name)
+        .map(|(_, value)| SecretString::from(value.to_owned()))
 }
 
 /// The `Set-Cookie` that hands a refresh token to a browser; `None` when it would not be a header.
@@ -34,6 +33,13 @@ pub(crate) fn hand_out(token: &RefreshToken, lifetime: Duration, config: &HttpCo
 /// The `Set-Cookie` that takes it back.
 pub(crate) fn take_back(config: &HttpConfig) -> Option<HeaderValue> {
     set_cookie("", Duration::ZERO, config)
+}
+
+/// Whether a `Set-Cookie` hands a token out, rather than taking one back.
+#[cfg(feature = "pages")]
+pub(crate) fn hands_out(cookie: &HeaderValue) -> bool {
+    let pair = cookie.as_bytes().split(|byte| *byte == b';').next().unwrap_or_default();
+    !pair.ends_with(b"=")
 }
 
 fn set_cookie(value: &str, lifetime: Duration, config: &HttpConfig) -> Option<HeaderValue> {

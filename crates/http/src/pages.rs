@@ -45,7 +45,7 @@ use axum::http::{HeaderMap, HeaderValue};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use bytes::Bytes;
-use doorward_domain::{Locale, RequestId, User};
+use doorward_domain::{Locale, RequestId, User, UserId};
 use flate2::Compression;
 use thiserror::Error;
 
@@ -270,6 +270,11 @@ struct Left {
 }
 
 impl ForAnswer {
+    /// Who was found to look.
+    fn user_id(&self) -> Option<UserId> {
+        self.left().user.as_ref().map(|user| user.id)
+    }
+
     fn left(&self) -> MutexGuard<'_, Left> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

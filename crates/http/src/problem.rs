@@ -51,6 +51,8 @@ pub enum Kind {
     EmailTaken,
     /// There is no room for more: the user has as many of these as one may have.
     QuotaExceeded,
+    /// The form was made for another user than the one who is logged in by now.
+    OtherUser,
     /// It has changed since the version that `If-Match` names.
     VersionConflict,
     /// The body is too long.
@@ -70,7 +72,8 @@ pub enum Kind {
 impl Kind {
     /// Each of them.
     #[cfg(test)]
-    pub(crate) const ALL: [Self; 22] = [
+    pub(crate) const ALL: [Self; 23] = [
+        Self::OtherUser,
         Self::MalformedJson,
         Self::BadRequest,
         Self::InvalidToken,
@@ -124,6 +127,7 @@ impl Kind {
             }
             Self::EmailTaken => (StatusCode::CONFLICT, "email_taken", "The address has an account already"),
             Self::QuotaExceeded => (StatusCode::CONFLICT, "quota_exceeded", "There is no room for more of these"),
+            Self::OtherUser => (StatusCode::CONFLICT, "other_user", "The page was made for another user"),
             Self::VersionConflict => {
                 (StatusCode::PRECONDITION_FAILED, "version_conflict", "It has changed since it was read")
             }

@@ -2,8 +2,12 @@
 
 use std::fs;
 
+use doorward_tests::smtp::{Received, SmtpSink, page, token};
 use doorward_tests::{Client, Database, PASSWORD, Service};
+use reqwest::header::HeaderValue;
 use reqwest::{Method, StatusCode};
+
+use crate::mail_steps::SOON;
 
 /// The pages whose path names something that a user owns.
 pub(crate) const WITH_AN_ID: [&str; 3] = ["/tasks/{id}", "/tasks/{id}/complete", "/tasks/{id}/delete"];
@@ -16,6 +20,7 @@ struct Shown {
     status: u16,
     location: Option<String>,
     cookie: Option<String>,
+    referrer_policy: Option<String>,
     text: String,
 }
 
@@ -23,6 +28,7 @@ struct Shown {
 struct Browser {
     http: reqwest::Client,
     url: String,
+    origin: String,
     cookie: Option<String>,
     headers: Vec<(&'static str, String)>,
 }
@@ -30,7 +36,8 @@ struct Browser {
 impl Browser {
     fn at(service: &Service) -> Self {
         let http = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build().unwrap();
-        Self { http, url: service.url(), cookie: None, headers: Vec::new() }
+        let origin = format!("http://localhost:{}", service.address.port());
+        Self { http, url: service.url(), origin, cookie: None, headers: Vec::new() }
     }
 
     async fn send(&mut self, method: Method, path: &str, body: Option<String>) -> Shown {
@@ -42,7 +49,7 @@ impl Browser {
             request = request.header("cookie", cookie);
         }
         if let Some(body) = body {
-            request = request.header("origin", &self.url).header("content-type", FORM).body(body);
+            request = request.header("origin", &self.origin).header("content-type", FORM).body(body);
         }
         let response = request.send().await.unwrap();
         let header = |name: &str| response.headers().get(name).map(|value| value.to_str().unwrap().to_owned());
@@ -51,7 +58,8 @@ impl Browser {
             let (pair, _) = cookie.split_once(';').unwrap();
             self.cookie = (!pair.ends_with('=')).then(|| pair.to_owned());
         }
-        Shown { status, location, cookie: set, text: response.text().await.unwrap() }
+        let referrer_policy = header("referrer-policy");
+        Shown { status, location, cookie: set, referrer_policy, text: response.text().await.unwrap() }
     }
 
     async fn open(&mut self, path: &str) -> Shown {
@@ -194,7 +202,7 @@ async fn a_cookie_is_looked_at_and_used_when_it_is_time() {
     let used = client.refresh(third.unwrap().split_once('=').unwrap().1).await.grant();
     let mut thief = Browser { cookie: Some(first), ..Browser::at(&service) };
     let refused = thief.open("/account").await;
-    assert_eq!((refused.status, thief.cookie), (303, None), "a replay is let in");
+    assert_eq!((refused.status, refused.cookie), (303, None), "a replay is let in");
     client.refresh(&used.refresh_token).await.refused(401, "invalid_refresh_token");
 }
 
@@ -330,5 +338,112 @@ async fn a_user_sees_their_own_events() {
         for query in ["limit=0", "limit=101", "cursor=x", "user_id=x"] {
             client.events(&ada.access_token, query).await.refused(400, "bad_request");
         }
+    }
+}
+
+/// A browser that is logged in as somebody else by the time that a form is sent.
+#[tokio::test]
+async fn a_form_is_for_whom_it_was_shown_to() {
+    let service = start(&[]);
+    let mut browser = Browser::at(&service);
+    browser.register("ada@example.com").await;
+    let page = browser.open("/account").await.text;
+    let (_, after) = page.split_once("name=\"for_user\" value=\"").expect("the forms do not say for whom they are");
+    let ada = after.split('"').next().unwrap().to_owned();
+    browser.submit("/logout", &[("for_user", &ada)]).await;
+    browser.register("bob@example.com").await;
+    for (path, fields) in [
+        ("/account/profile", vec![("name", "Ada")]),
+        ("/account/sessions/end-all", vec![]),
+        ("/account/delete", vec![("password", PASSWORD)]),
+        ("/tasks", vec![("title", "hers")]),
+        ("/logout", vec![]),
+    ] {
+        let mut fields = fields;
+        fields.push(("for_user", &ada));
+        assert_eq!(browser.submit(path, &fields).await.status, 409, "{path}");
+    }
+    let shown = browser.open("/account").await;
+    assert!(shown.status == 200 && shown.text.contains("bob@example.com") && !shown.text.contains("Ada"));
+    assert!(!browser.open("/tasks").await.text.contains("hers"));
+}
+
+/// Whoever sets a password by a mailed link is logged out where it was theirs, and nobody else is.
+#[tokio::test]
+async fn a_reset_ends_the_session_of_its_own_user_in_the_browser() {
+    let sink = SmtpSink::start();
+    let service = Service::start_with_mail(Database::Sqlite, &sink, &[("REGISTRATION__MODE", "open")]);
+    let client = Client::new(&service.url());
+    let (mut ada, mut bob) = (Browser::at(&service), Browser::at(&service));
+    ada.register("ada@example.com").await;
+    bob.register("bob@example.com").await;
+    let mut used = Vec::new();
+    for (looks, is_own) in [(&mut ada, true), (&mut bob, false)] {
+        client.request_reset("ada@example.com").await.answered(202);
+        let is_new = |mail: &Received| mail.leads_to(page::RESET_PASSWORD) && !used.contains(&token(mail));
+        let token = token(&sink.wait_for(is_new, SOON).await);
+        used.push(token.clone());
+        let asked = looks.open(&format!("/reset-password?token={token}")).await;
+        assert_eq!(asked.referrer_policy.as_deref(), Some("strict-origin"));
+        let done = looks.submit("/reset-password", &[("token", &token), ("password", "another quiet harbour")]).await;
+        assert_eq!(done.status, 200, "{}", done.text);
+        assert_eq!(looks.cookie.is_none(), is_own);
+        assert_eq!(done.text.contains("data-user"), !is_own, "{}", done.text);
+        assert_eq!(looks.open("/account").await.status, if is_own { 303 } else { 200 });
+    }
+}
+
+#[tokio::test]
+async fn a_neighbours_cookie_is_no_reason_to_be_logged_out() {
+    let service = start(&[]);
+    let mut browser = Browser::at(&service);
+    browser.register("ada@example.com").await;
+    let own = browser.cookie.clone().unwrap();
+    for line in
+        [format!("other=Jos\u{e9}; {own}"), format!("{own}; other=Jos\u{e9}"), format!("a; =b; {own};; c=\u{7f}")]
+    {
+        let value = HeaderValue::from_bytes(line.as_bytes());
+        let Ok(value) = value else { continue };
+        let request = browser.http.get(format!("{}/account", service.url())).header("cookie", value);
+        assert_eq!(request.send().await.unwrap().status(), StatusCode::OK, "{line}");
+    }
+}
+
+/// What is wrong with a form does not make it newer than it is.
+#[tokio::test]
+async fn a_form_that_was_refused_is_still_for_the_version_that_it_was_made_for() {
+    let service = start(&[]);
+    let client = Client::new(&service.url());
+    let mut browser = Browser::at(&service);
+    browser.register("ada@example.com").await;
+    let ada = client.log_in("ada@example.com").await.grant();
+    let task = client.add_task(&ada.access_token, "first").await.json()["id"].as_str().unwrap().to_owned();
+    client.replace_task(&ada.access_token, &task, "from elsewhere", None).await.answered(200);
+    let path = format!("/tasks/{task}");
+    let refused = browser.submit(&path, &[("title", &"x".repeat(201)), ("version", "1")]).await;
+    assert_eq!(refused.status, 422);
+    assert!(refused.text.contains("name=\"version\" value=\"1\""), "{}", refused.text);
+    let conflict = browser.submit(&path, &[("title", "mine"), ("version", "1")]).await;
+    assert_eq!(conflict.status, 412);
+    assert!(conflict.text.contains("from elsewhere") && conflict.text.contains("value=\"mine\""), "{}", conflict.text);
+    assert!(conflict.text.contains("name=\"version\" value=\"2\""), "{}", conflict.text);
+    assert_eq!(browser.submit(&path, &[("title", "mine"), ("version", "2")]).await.status, 303);
+}
+
+#[tokio::test]
+async fn a_made_up_cookie_leaves_no_trace_and_a_link_says_nothing_of_what_was_done() {
+    let service = start(&[]);
+    let mut browser = Browser::at(&service);
+    browser.cookie = Some("doorward=dwr_made_up".to_owned());
+    for path in ["/login", "/account", "/nothing"] {
+        browser.open(path).await;
+    }
+    let pool = sqlx::SqlitePool::connect(&service.database_url).await.unwrap();
+    let events: i64 = sqlx::query_scalar("SELECT count(*) FROM events WHERE kind = 'refresh'").fetch_one(&pool).await.unwrap();
+    assert_eq!(events, 0);
+    for (site, is_told) in [("cross-site", false), ("same-site", false), ("same-origin", true), ("none", true)] {
+        browser.headers = vec![("sec-fetch-site", site.to_owned())];
+        let shown = browser.open("/login?done=account_deleted").await.text;
+        assert_eq!(shown.contains("role=\"status\""), is_told, "{site}");
     }
 }

@@ -40,7 +40,10 @@ impl ResourceServer {
         static BUILT: OnceLock<()> = OnceLock::new();
         BUILT.get_or_init(|| {
             let cargo = std::env::var_os("CARGO").unwrap_or("cargo".into());
-            let built = Command::new(cargo).args(["build", "--quiet", "--package", "resource-server"]).status();
+            // With the service's package named beside it, both are built on the same dependencies.
+            let packages = ["--package", "doorward", "--package", "resource-server"];
+            let build = ["build", "--quiet", "--bin", "resource-server"];
+            let built = Command::new(cargo).args(build).args(packages).status();
             assert!(built.unwrap().success());
         });
         let address = free_address();

@@ -31,6 +31,11 @@ export interface ClientOptions {
    * the session had left. Default: 120.
    */
   noticeBefore?: number;
+  /**
+   * The id of the user that the page was made for, where the server knows: a session of another one is told as a change,
+   * and no request goes out in another one's name.
+   */
+  user?: string;
   /** What sends the requests. Default: the global `fetch`. */
   fetch?: typeof globalThis.fetch;
 }

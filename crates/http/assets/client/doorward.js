@@ -38,7 +38,7 @@ const memory = (token = null) => ({ load: () => token, save: (next) => void (tok
 export function createClient(options = {}, env = globalThis) {
   const { BroadcastChannel, Date, Math, addEventListener, clearTimeout } = env;
   const { document, location, navigator, performance, setTimeout } = env;
-  const { baseUrl = "", session: mode = "cookie", storage = memory(), noticeBefore = 120 } = options;
+  const { baseUrl = "", session: mode = "cookie", storage = memory(), noticeBefore = 120, user: expected } = options;
   const send = options.fetch ?? ((...request) => globalThis.fetch(...request));
   const base = new URL(baseUrl.replace(/\/*$/, "/"), location?.href);
   const name = `doorward:${base}`;
@@ -97,7 +97,11 @@ export function createClient(options = {}, env = globalThis) {
     }
     look();
     const user = next?.user ?? null;
-    if (JSON.stringify(user) !== JSON.stringify(before?.user ?? null)) emit(changed, user);
+    // What is expected was known before it was found.
+    const same = before === undefined && expected
+      ? user?.id === expected
+      : JSON.stringify(user) === JSON.stringify(before?.user ?? null);
+    if (!same) emit(changed, user);
     return next;
   }
 
@@ -266,8 +270,9 @@ export function createClient(options = {}, env = globalThis) {
     const back = type === "visibilitychange" && document?.visibilityState === "visible";
     // Once there is a notice, it must not vanish under the hand that reaches for it.
     if (!noticed && (back || type === "pointerdown" || type === "keydown")) used = true;
-    // A page out of the back/forward cache has heard nothing in between.
-    if (persisted && state) renew().catch(ignore);
+    // A page out of the back/forward cache has heard nothing in between, nor has one that could not ask yet.
+    const isDeaf = state === undefined && expected && (back || type === "online");
+    if ((persisted && state) || isDeaf) renew().catch(ignore);
     look();
   }
 
@@ -289,7 +294,8 @@ export function createClient(options = {}, env = globalThis) {
       if (newer) become(next);
     } else if (type === "out" && id) {
       if (id > over) over = id;
-      if (state?.session_id <= id) become(null);
+      if (state === undefined && expected) renew().catch(ignore);
+      else if (state?.session_id <= id) become(null);
     } else if (type === "out" && state) {
       renew().catch(ignore);
     }
@@ -326,7 +332,7 @@ export function createClient(options = {}, env = globalThis) {
         throw new TypeError(`${request.url} is not at ${base.origin}, and only there are tokens sent`);
       }
       // What was asked for as one user is never sent as another.
-      let who = state?.user.id;
+      let who = state?.user.id ?? expected;
       const sendAs = (session) => {
         const copy = request.clone();
         who ??= session?.user.id;

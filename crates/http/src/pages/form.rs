@@ -3,10 +3,14 @@ use std::fmt;
 
 use axum::extract::{FromRequest, Request};
 
+use super::ForAnswer;
 use crate::body::{self, Fields, FromFields};
 use crate::config::HttpConfig;
 use crate::parameters;
 use crate::problem::{FieldError, Kind, Problem};
+
+/// The field in which a form says for whom it was made.
+pub(super) const FOR_USER: &str = "for_user";
 
 /// What a form of a page sends (`application/x-www-form-urlencoded`). A field that is left empty is as good as absent.
 pub struct Form(Vec<(String, String)>);
@@ -55,7 +59,16 @@ impl<S: Send + Sync> FromRequest<S> for Form {
         let repeated = || Problem::from(Kind::BadRequest).with_detail("The form has to name each field once");
         // Browsers send every line break of a text area as two characters.
         let line_breaks = |(name, value): (String, String)| (name, value.replace("\r\n", "\n"));
-        Ok(Self(pairs.ok_or_else(repeated)?.into_iter().map(line_breaks).collect()))
+        let mut pairs: Vec<_> = pairs.ok_or_else(repeated)?.into_iter().map(line_breaks).collect();
+        if let Some(at) = pairs.iter().position(|(name, _)| name == FOR_USER) {
+            let (_, made_for) = pairs.swap_remove(at);
+            let who = parts.extensions.get::<ForAnswer>().and_then(ForAnswer::user_id);
+            // Somebody else has logged in meanwhile, in another tab.
+            if who.is_some_and(|who| who.to_string() != made_for) {
+                return Err(Kind::OtherUser.into());
+            }
+        }
+        Ok(Self(pairs))
     }
 }
 

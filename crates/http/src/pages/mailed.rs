@@ -2,6 +2,7 @@
 //! scanners open links as well; its button does.
 
 use axum::Router;
+use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use doorward_auth::{
@@ -85,6 +86,22 @@ fn answer(
     }
 }
 
+/// The same where the button ends every session of its user, who may be the one that looks, or somebody else.
+async fn finish(
+    visitor: &mut Visitor,
+    headers: &HeaderMap,
+    purpose: OneTimePurpose,
+    done: &'static str,
+    outcome: Result<(), impl Into<Problem>>,
+) -> Response {
+    if outcome.is_ok()
+        && let Err(problem) = visitor.look_again(headers).await
+    {
+        return problem.into_response();
+    }
+    answer(visitor, purpose, done, outcome)
+}
+
 async fn verify_page(visitor: Visitor) -> Response {
     if visitor.query("token").is_none() && visitor.pages().enabled() {
         return visitor.page("verify_email").into_response();
@@ -136,7 +153,7 @@ async fn reset_page(visitor: Visitor) -> Response {
     ask(&visitor, OneTimePurpose::ResetPassword).into_response()
 }
 
-async fn reset(visitor: Visitor, form: Form) -> Response {
+async fn reset(mut visitor: Visitor, headers: HeaderMap, form: Form) -> Response {
     let purpose = OneTimePurpose::ResetPassword;
     let Some(token) = form.value("token").filter(|token| is_sane(token)) else {
         return broken(&visitor, purpose).into_response();
@@ -148,13 +165,7 @@ async fn reset(visitor: Visitor, form: Form) -> Response {
     };
     match visitor.auth().reset_password(request, visitor.client()).await.map_err(Problem::from) {
         Err(problem) if !problem.is(Kind::InvalidToken) => again(&problem),
-        outcome => {
-            if outcome.is_ok() {
-                // Every session has ended, that of this browser as well.
-                visitor.forget();
-            }
-            answer(&visitor, purpose, "password_set", outcome)
-        }
+        outcome => finish(&mut visitor, &headers, purpose, "password_set", outcome).await,
     }
 }
 
@@ -165,22 +176,22 @@ async fn change_page(visitor: Visitor) -> Response {
     ask(&visitor, OneTimePurpose::ChangeEmail).into_response()
 }
 
-async fn change(visitor: Visitor, form: Form) -> Response {
+async fn change(mut visitor: Visitor, headers: HeaderMap, form: Form) -> Response {
     let purpose = OneTimePurpose::ChangeEmail;
     let Ok(MailedToken(token)) = form.read() else { return broken(&visitor, purpose).into_response() };
     let outcome = visitor.auth().confirm_email_change(ConfirmEmailChange { token }, visitor.client()).await;
-    answer(&visitor, purpose, "email_changed", outcome)
+    finish(&mut visitor, &headers, purpose, "email_changed", outcome).await
 }
 
 async fn undo_page(visitor: Visitor) -> Response {
     ask(&visitor, OneTimePurpose::UndoEmailChange).into_response()
 }
 
-async fn undo(visitor: Visitor, form: Form) -> Response {
+async fn undo(mut visitor: Visitor, headers: HeaderMap, form: Form) -> Response {
     let purpose = OneTimePurpose::UndoEmailChange;
     let Ok(MailedToken(token)) = form.read() else { return broken(&visitor, purpose).into_response() };
     let outcome = visitor.auth().undo_email_change(UndoEmailChange { token }, visitor.client()).await;
-    answer(&visitor, purpose, "email_restored", outcome)
+    finish(&mut visitor, &headers, purpose, "email_restored", outcome).await
 }
 
 #[cfg(test)]

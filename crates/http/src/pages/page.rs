@@ -11,7 +11,7 @@ use minijinja::value::Object;
 use minijinja::{HtmlEscape, Value, context};
 use serde::Serialize;
 
-use super::form::Form;
+use super::form::{FOR_USER, Form};
 use super::{Compressible, Pages};
 use crate::config::HttpConfig;
 use crate::problem::Problem;
@@ -115,6 +115,12 @@ impl Page {
     fn html(&self) -> Result<String, minijinja::Error> {
         let Self { pages, base, language, user, registration, .. } = self;
         let (look, texts) = (&pages.look, pages.texts.named(language));
+        // Whoever the cookie belongs to by the time that a form is sent, it is sent for who is looking at it now.
+        let for_user = user
+            .as_ref()
+            .and_then(|user| user.get_attr("id").ok())
+            .map_or_else(String::new, |id| format!("<input type=\"hidden\" name=\"{FOR_USER}\" value=\"{id}\">"));
+        let for_user = Value::from_safe_string(for_user);
         let page = context! {
             id => self.template,
             lang => language,
@@ -126,6 +132,7 @@ impl Page {
             registration,
             tasks => pages.has_tasks,
             user,
+            for_user,
         };
         let (assets, root) = (Arc::clone(pages), base.clone());
         let asset = Value::from_function(move |name: &str| format!("{root}{}", assets.assets.path(name)));
@@ -169,7 +176,8 @@ impl IntoResponse for Page {
         headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
         headers.insert(VARY, HeaderValue::from_static("accept-encoding, accept-language, cookie"));
         // Without a referrer browsers send forms with `Origin: null`, which says nothing of where they are from.
-        headers.insert(REFERRER_POLICY, HeaderValue::from_static("same-origin"));
+        let referrer = if self.model.contains_key("token") { "strict-origin" } else { "same-origin" };
+        headers.insert(REFERRER_POLICY, HeaderValue::from_static(referrer));
         if let Some(wait) = self.retry_after {
             headers.insert(RETRY_AFTER, wait);
         }

@@ -3,8 +3,10 @@ use std::ops::Deref;
 use std::sync::Arc;
 
 use axum::extract::{FromRef, FromRequestParts};
+use axum::http::HeaderMap;
+use axum::http::header::REFERER;
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, Uri};
+use axum::http::uri::PathAndQuery;
 use axum::response::{IntoResponse, Response};
 use doorward_auth::{Auth, RegistrationMode, Resume, ResumeError, SessionGrant};
 use doorward_domain::{Client, EventReason, User};
@@ -32,6 +34,8 @@ pub struct Visitor {
     language: String,
     answer: ForAnswer,
     query: Vec<(String, String)>,
+    /// Whether the query may say what has just been done: not where another site has sent the visitor.
+    done: bool,
 }
 
 /// A [`Visitor`] who is somebody. Anybody else is sent to the log-in page, and back afterwards.
@@ -50,7 +54,7 @@ impl Visitor {
         Page::new(&self.config, &self.pages, &self.language, template)
             .shown_to(self.session.as_ref().map(|(_, account)| account))
             .rules(registration, self.auth.shortest_password())
-            .done(self.query("done"))
+            .done(self.done.then(|| self.query("done")).flatten())
     }
 
     /// The answer that sends the visitor to a path of this service.
@@ -142,8 +146,21 @@ impl Visitor {
         left.user = None;
     }
 
-    async fn resume(&mut self, parts: &Parts) -> Result<(), Problem> {
-        let Some(refresh_token) = cookie::refresh_token(&parts.headers, &self.config) else { return Ok(()) };
+    /// Finds out anew, where a use case may have ended the session; a cookie that has served its time is taken back.
+    pub(super) async fn look_again(&mut self, headers: &HeaderMap) -> Result<(), Problem> {
+        if self.session.take().is_some() {
+            self.forget();
+            self.resume(headers).await?;
+            if self.session.is_some() {
+                // It goes on, as it is or with the token that takes its place.
+                self.answer.left().cookie.take_if(|cookie| !cookie::hands_out(cookie));
+            }
+        }
+        Ok(())
+    }
+
+    async fn resume(&mut self, headers: &HeaderMap) -> Result<(), Problem> {
+        let Some(refresh_token) = self.refresh_token(headers) else { return Ok(()) };
         match self.auth.resume(Resume { refresh_token }, &self.client).await {
             Ok(resumed) => {
                 if let Some(grant) = &resumed.rotated {
@@ -152,7 +169,9 @@ impl Visitor {
                 self.answer.left().user = Some(resumed.account.clone());
                 self.session = Some((CurrentUser::from(resumed.user), resumed.account));
             }
-            Err(ResumeError::InvalidRefreshToken) => self.forget(),
+            // A cookie that is worth nothing does no harm. To take it back could take the one that a log-in in another tab
+            // has set meanwhile.
+            Err(ResumeError::InvalidRefreshToken) => {}
             Err(ResumeError::Stale) => return Err(Kind::Unavailable.into()),
             Err(ResumeError::Fault(fault)) => return Err(fault.into()),
         }
@@ -217,9 +236,10 @@ where
             language: String::new(),
             answer: parts.extensions.get::<ForAnswer>().cloned().unwrap_or_default(),
             query: parameters::unique_pairs(parts.uri.query().unwrap_or_default().as_bytes()).unwrap_or_default(),
+            done: parts.headers.get("sec-fetch-site").is_none_or(|site| site == "same-origin" || site == "none"),
             pages,
         };
-        visitor.resume(parts).await?;
+        visitor.resume(&parts.headers).await?;
         let own = visitor.account().and_then(|account| account.locale.as_ref());
         visitor.language = visitor.pages.texts.choose(own, &parts.headers).locale.as_str().to_owned();
         Ok(visitor)
@@ -237,17 +257,26 @@ where
         let visitor = Visitor::from_request_parts(parts, state).await.map_err(IntoResponse::into_response)?;
         match visitor.session.clone() {
             Some((user, account)) => Ok(Self { visitor, user, account }),
-            // Nobody can come back to where a form was sent.
-            None if !parts.method.is_safe() => Err(visitor.redirect("/login")),
-            None => Err(visitor.redirect(&to_log_in(&visitor.config, &parts.uri))),
+            // Nobody can come back to where a form was sent, but to the page that it was on.
+            None if !parts.method.is_safe() => Err(visitor.redirect(&to_log_in(form_page(parts, &visitor.config)))),
+            None => {
+                let target = parts.uri.path_and_query().map_or("/", PathAndQuery::as_str);
+                Err(visitor.redirect(&to_log_in(Some(format!("{}{target}", visitor.config.base())))))
+            }
         }
     }
 }
 
-/// The log-in page for whoever was on the way to this address.
-fn to_log_in(config: &HttpConfig, uri: &Uri) -> String {
-    let target = uri.path_and_query().map_or("/", axum::http::uri::PathAndQuery::as_str);
+/// The log-in page for whoever was on the way to this path.
+fn to_log_in(next: Option<String>) -> String {
+    let Some(next) = next else { return "/login".to_owned() };
     let mut query = url::form_urlencoded::Serializer::new(String::new());
-    query.append_pair("next", &format!("{}{target}", config.base()));
+    query.append_pair("next", &next);
     format!("/login?{}", query.finish())
+}
+
+/// The path of the page that a form was on, where the browser names one of this service.
+fn form_page(parts: &Parts, config: &HttpConfig) -> Option<String> {
+    let referrer = url::Url::parse(parts.headers.get(REFERER)?.to_str().ok()?).ok()?;
+    (referrer.origin() == config.public_url.origin()).then(|| referrer.path().to_owned())
 }

@@ -92,15 +92,16 @@ pub fn routes_with(auth: Auth, config: HttpConfig, own: Router) -> Router {
         .route("/.well-known/jwks.json", get(service::jwks))
         .route("/.well-known/oauth-authorization-server", get(service::metadata))
         .route("/healthz", get(service::alive))
-        .route("/readyz", get(service::ready))
-        .fallback(nothing_here)
-        .method_not_allowed_fallback(async || Problem::from(Kind::MethodNotAllowed));
+        .route("/readyz", get(service::ready));
     #[cfg(feature = "pages")]
     let router = match &config.pages {
         Some(pages) => router.merge(crate::pages::routes(pages)),
         None => router,
     };
-    let router = router.layer(CatchPanicLayer::custom(middleware::after_panic));
+    let router = router
+        .fallback(nothing_here)
+        .method_not_allowed_fallback(async || Problem::from(Kind::MethodNotAllowed))
+        .layer(CatchPanicLayer::custom(middleware::after_panic));
     let router = match cors {
         Some(cors) => router.layer(cors),
         None => router,
