@@ -71,15 +71,12 @@ impl Auth {
         let Some(token) = self.parts().refresh_tokens.recognise(&request.refresh_token) else {
             return Err(ResumeError::InvalidRefreshToken);
         };
-        let (account, access_token, rotated) = match self.unused(&token, now).await? {
-            Some((session, account)) => {
-                let access_token = self.parts().issuer.issue(&session, &account, now).map_err(Fault::from)?;
-                (account, access_token, None)
-            }
-            None => {
-                let grant = self.refresh(RotateRefresh { refresh_token: request.refresh_token }, client).await?;
-                (grant.user.clone(), grant.access_token.clone(), Some(Box::new(grant)))
-            }
+        let (account, access_token, rotated) = if let Some((session, account)) = self.unused(&token, now).await? {
+            let access_token = self.parts().issuer.issue(&session, &account, now).map_err(Fault::from)?;
+            (account, access_token, None)
+        } else {
+            let grant = self.refresh(RotateRefresh { refresh_token: request.refresh_token }, client).await?;
+            (grant.user.clone(), grant.access_token.clone(), Some(Box::new(grant)))
         };
         let user = self.authenticate(&access_token.text)?;
         Ok(Resumed { user, account, rotated })

@@ -299,12 +299,12 @@ impl Looks {
     /// worth it.
     pub(crate) fn finish(self, mut response: Response, config: &HttpConfig, request_id: &RequestId) -> Response {
         let mut left = self.answer.left();
-        if let (Some(pages), Some(headers)) = (&config.pages, &self.page_for) {
-            if let Some(problem) = response.extensions_mut().remove::<Problem>() {
-                let allow = response.headers_mut().remove(ALLOW);
-                response = error_page(config, pages, headers, left.user.as_ref(), &problem, request_id);
-                response.headers_mut().extend(allow.map(|allow| (ALLOW, allow)));
-            }
+        if let (Some(pages), Some(headers)) = (&config.pages, &self.page_for)
+            && let Some(problem) = response.extensions_mut().remove::<Problem>()
+        {
+            let allow = response.headers_mut().remove(ALLOW);
+            response = error_page(config, pages, headers, left.user.as_ref(), &problem, request_id);
+            response.headers_mut().extend(allow.map(|allow| (ALLOW, allow)));
         }
         response.headers_mut().extend(left.cookie.take().map(|cookie| (SET_COOKIE, cookie)));
         match response.extensions_mut().remove::<Compressible>() {

@@ -12,3 +12,8 @@
 
 mod client;
 mod pages;
+
+use std::sync::RwLock;
+
+/// Held alone by what measures, and together by everything else.
+static QUIET: RwLock<()> = RwLock::new(());

@@ -4,16 +4,19 @@
 //! there. `CHECK` runs only the checks whose name contains it.
 
 use std::process::Command;
-use std::sync::{Mutex, PoisonError};
+use std::sync::PoisonError;
 
 use doorward_tests::Dev;
 
-/// A browser and a service fill two processors; more of them at once would measure each other.
-static ONE_BROWSER: Mutex<()> = Mutex::new(());
+use crate::QUIET;
 
 /// Runs a program of `tests/browser` against a fresh service with these settings.
 fn browse(program: &str, settings: &[(&str, &str)], variables: &[(&str, &str)]) {
-    let _one = ONE_BROWSER.lock().unwrap_or_else(PoisonError::into_inner);
+    let _together = QUIET.read().unwrap_or_else(PoisonError::into_inner);
+    browse_alone(program, settings, variables);
+}
+
+fn browse_alone(program: &str, settings: &[(&str, &str)], variables: &[(&str, &str)]) {
     let data = tempfile::tempdir().unwrap();
     let service = Dev::start_with(data.path(), settings);
     let output = Command::new("node")
@@ -59,7 +62,8 @@ fn everybody_can_use_the_pages() {
 
 #[test]
 fn pages_are_light_and_still() {
-    browse("figures", &[], &[]);
+    let _alone = QUIET.write().unwrap_or_else(PoisonError::into_inner);
+    browse_alone("figures", &[], &[]);
 }
 
 #[test]

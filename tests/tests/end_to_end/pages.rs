@@ -439,7 +439,8 @@ async fn a_made_up_cookie_leaves_no_trace_and_a_link_says_nothing_of_what_was_do
         browser.open(path).await;
     }
     let pool = sqlx::SqlitePool::connect(&service.database_url).await.unwrap();
-    let events: i64 = sqlx::query_scalar("SELECT count(*) FROM events WHERE kind = 'refresh'").fetch_one(&pool).await.unwrap();
+    let events: i64 =
+        sqlx::query_scalar("SELECT count(*) FROM events WHERE kind = 'refresh'").fetch_one(&pool).await.unwrap();
     assert_eq!(events, 0);
     for (site, is_told) in [("cross-site", false), ("same-site", false), ("same-origin", true), ("none", true)] {
         browser.headers = vec![("sec-fetch-site", site.to_owned())];

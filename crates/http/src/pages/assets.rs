@@ -8,6 +8,8 @@ use axum::http::header::{CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, ETAG, IF
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use flate2::Compression;
 use sha2::{Digest as _, Sha256};
 
@@ -62,7 +64,7 @@ impl Assets {
             digest.update(asset.name);
             digest.update(&asset.plain);
         }
-        let version = digest.finalize().iter().take(6).map(|byte| format!("{byte:02x}")).collect();
+        let version = URL_SAFE_NO_PAD.encode(digest.finalize().get(..9).unwrap_or_default());
         Self { assets, version }
     }
 

@@ -67,7 +67,7 @@ impl Look {
         let mut rule = |colour: Colour, open: &str, close: &str| {
             let on = if colour.contrast(Colour::WHITE) >= colour.contrast(Colour::BLACK) { "#fff" } else { "#10131a" };
             // Writing into a string cannot fail.
-            write!(css, "{open}:root{{--accent:{};--on-accent:{on}}}{close}\n", colour.css()).unwrap_or_default();
+            writeln!(css, "{open}:root{{--accent:{};--on-accent:{on}}}{close}", colour.css()).unwrap_or_default();
         };
         rule(self.accent, "", "");
         rule(self.accent_dark, "@media (prefers-color-scheme: dark){", "}");

@@ -113,11 +113,11 @@ async fn verify(visitor: Visitor, form: Form) -> Response {
     if form.value("token").is_none() && visitor.pages().enabled() {
         let email = match form.read::<Address>() {
             Ok(form) => form.0,
-            Err(errors) => return again(&visitor, "verify_email", Problem::validation(errors), &form),
+            Err(errors) => return again(&visitor, "verify_email", &Problem::validation(errors), &form),
         };
         return match visitor.auth().resend_verification(ResendVerification { email }, visitor.client()).await {
             Ok(()) => visitor.sent("verify_email").into_response(),
-            Err(fault) => again(&visitor, "verify_email", fault.into(), &form),
+            Err(fault) => again(&visitor, "verify_email", &fault.into(), &form),
         };
     }
     let Ok(MailedToken(token)) = form.read() else {
@@ -134,16 +134,16 @@ pub(super) async fn forgot_page(visitor: Visitor) -> Page {
 pub(super) async fn forgot(visitor: Visitor, form: Form) -> Response {
     let email = match form.read::<Address>() {
         Ok(form) => form.0,
-        Err(errors) => return again(&visitor, "forgot_password", Problem::validation(errors), &form),
+        Err(errors) => return again(&visitor, "forgot_password", &Problem::validation(errors), &form),
     };
     match visitor.auth().request_password_reset(RequestPasswordReset { email }, visitor.client()).await {
         Ok(()) => visitor.sent("forgot_password").into_response(),
-        Err(fault) => again(&visitor, "forgot_password", fault.into(), &form),
+        Err(fault) => again(&visitor, "forgot_password", &fault.into(), &form),
     }
 }
 
-fn again(visitor: &Visitor, template: &'static str, problem: Problem, form: &Form) -> Response {
-    visitor.page(template).refused(&problem, form).into_response()
+fn again(visitor: &Visitor, template: &'static str, problem: &Problem, form: &Form) -> Response {
+    visitor.page(template).refused(problem, form).into_response()
 }
 
 async fn reset_page(visitor: Visitor) -> Response {

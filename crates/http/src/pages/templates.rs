@@ -96,6 +96,7 @@ fn variables(engine: &Environment<'_>, name: &str) -> Result<Vec<String>, PagesE
 }
 
 /// Fills the places of a text: `fill("Hello {name}", name="Ada")`.
+#[allow(clippy::needless_pass_by_value, reason = "the signature is the engine's")]
 fn fill(text: &str, values: Kwargs) -> Result<String, Error> {
     let mut filled = String::new();
     let mut rest = text;

@@ -38,7 +38,8 @@ impl Texts {
             merge(tables.entry((*name).to_owned()).or_default(), table);
         }
         let complete = tables.get(FALLBACK).cloned().unwrap_or_default();
-        let files: Vec<String> = own.keys().filter(|file| file.ends_with(".toml")).cloned().collect();
+        let languages = own.keys().filter_map(|file| file.strip_suffix(".toml"));
+        let files: Vec<String> = languages.map(|name| format!("{name}.toml")).collect();
         for file in files {
             let table = parse(&file, &own.remove(&file).unwrap_or_default())?;
             if let Some(place) = unknown(&table, &complete) {
