@@ -60,8 +60,8 @@ fn broken(visitor: &Visitor, purpose: OneTimePurpose) -> Page {
     visitor
         .page("message")
         .with("title", visitor.text(&["confirm", purpose.as_str(), "title"]))
-        .with("alert", visitor.text(&["problem", problem.code(), "text"]))
-        .with("text", ())
+        .with("alert", visitor.text(&["problem", problem.code(), "title"]))
+        .with("text", visitor.text(&["problem", problem.code(), "text"]))
         .with("link", visitor.way_on())
         .status(problem.status())
 }
