@@ -49,3 +49,47 @@ impl Auth {
         Ok(EventPage { events, next })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use doorward_domain::store::MockUnit;
+    use doorward_domain::{Client, EventKind};
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::RegistrationMode;
+    use crate::testing::{NOW, Setup, USER_ID, current_user};
+
+    fn event(n: u128) -> SecurityEvent {
+        let id = EventId::from_uuid(Uuid::from_u128(n));
+        let kind = EventKind::Login;
+        SecurityEvent {
+            id,
+            at: NOW,
+            kind,
+            reason: None,
+            user_id: Some(USER_ID),
+            session_id: None,
+            client: Client::default(),
+        }
+    }
+
+    #[pollster::test]
+    async fn a_page_says_where_the_next_one_begins_if_there_is_one() {
+        let before = Some(event(9).id);
+        for (asked, fetched, stored, next) in
+            [(2, 3, 3, Some(event(2).id)), (2, 3, 2, None), (0, 2, 1, None), (1_000, 101, 0, None)]
+        {
+            let setup = Setup::new(RegistrationMode::Verified);
+            let mut unit = MockUnit::default();
+            let of_user = unit.events.expect_of_user().times(1);
+            let of_user = of_user.withf(move |user, from, limit| (*user, *from, *limit) == (USER_ID, before, fetched));
+            of_user.returning(move |_, _, _| Ok((1..=stored).map(event).collect()));
+            setup.store.plan_read(unit);
+            let auth = setup.auth();
+            let page = auth.events(&current_user(&auth), ListEvents { before, limit: asked }).await.unwrap();
+            assert_eq!(page.next, next, "{asked}");
+            assert!(page.events.len() <= asked.max(1) as usize);
+        }
+    }
+}
