@@ -377,6 +377,28 @@ mod tests {
 
     use super::*;
 
+    #[test]
+    fn every_template_can_be_copied_and_changed() {
+        for (name, source) in OWN.templates {
+            let folder = std::env::temp_dir().join(format!("doorward-templates-{}-{name}", std::process::id()));
+            std::fs::create_dir_all(&folder).unwrap();
+            let own = |source: &str| {
+                std::fs::write(folder.join(name), source).unwrap();
+                let settings = PageSettings { templates: Some(folder.clone()), ..PageSettings::default() };
+                Pages::new(settings, &[]).map(|_| ()).map_err(|error| error.to_string())
+            };
+            let copied = own(source);
+            let broken = own(&source.replacen("{% block main %}", "{% block main %}{{ page.nonsense }}", 1));
+            let strange = own(&source.replacen("{% block main %}", "{% block main %}{{ asset('none.css') }}", 1));
+            std::fs::remove_dir_all(&folder).unwrap();
+            assert_eq!(copied, Ok(()), "{name}");
+            if source.contains("{% block main %}") {
+                assert!(broken.is_err_and(|error| error.contains(name)), "{name}");
+                assert!(strange.is_err_and(|error| error.contains("none.css")), "{name}");
+            }
+        }
+    }
+
     /// What handlers say by name, which no template names.
     #[test]
     fn every_text_that_the_code_names_is_there_in_every_language() {

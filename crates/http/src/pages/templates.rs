@@ -37,8 +37,9 @@ impl Templates {
             }
             replaced.push(*name);
         }
+        let assets: Vec<_> = sets.iter().flat_map(|set| set.assets).map(|(name, _)| *name).collect();
         for name in replaced {
-            try_out(&engine, name, texts).map_err(|error| PagesError::broken(name, error))?;
+            try_out(&engine, name, texts, &assets).map_err(|error| PagesError::broken(name, error))?;
         }
         Ok(Self(engine))
     }
@@ -49,19 +50,31 @@ impl Templates {
     }
 }
 
-/// Renders a template with something in every place, so that a filter or a function that there is not is found now.
-fn try_out(engine: &Environment<'_>, name: &str, texts: &Value) -> Result<(), Error> {
+/// What `page` knows; the templates say what each is.
+const PAGE: [&str; 11] =
+    ["id", "lang", "base", "name", "logo", "imprint", "privacy", "registration", "tasks", "user", "for_user"];
+
+/// Renders a template with something in every place, so that a filter, a function, an asset or an attribute of the page
+/// that there is not is found now.
+fn try_out(engine: &Environment<'_>, name: &str, texts: &Value, assets: &[&'static str]) -> Result<(), Error> {
+    let anything = || Value::from_object(Anything);
     let template = engine.get_template(name)?;
-    let mut context: BTreeMap<String, Value> = BTreeMap::new();
-    for variable in template.undeclared_variables(false) {
-        let value = match variable.as_str() {
-            "t" => texts.clone(),
-            "asset" | "time" => Value::from_function(|_: Value| "x"),
-            "min_length" => Value::from(8),
-            _ => Value::from_object(Anything),
-        };
-        context.insert(variable, value);
+    let own = template.undeclared_variables(false).into_iter().map(|variable| (variable, anything()));
+    let mut context: BTreeMap<String, Value> = own.collect();
+    // What the layout and the macros ask for besides.
+    for common in ["done", "alert", "errors", "values"] {
+        context.insert(common.to_owned(), anything());
     }
+    let known = assets.to_vec();
+    let asset = move |asset: &str| match known.iter().find(|known| **known == asset) {
+        Some(known) => Ok(*known),
+        None => Err(Error::new(ErrorKind::InvalidOperation, format!("there is no asset {asset}"))),
+    };
+    context.insert("asset".to_owned(), Value::from_function(asset));
+    context.insert("time".to_owned(), Value::from_function(|_: Value| "x"));
+    context.insert("min_length".to_owned(), Value::from(8));
+    context.insert("t".to_owned(), texts.clone());
+    context.insert("page".to_owned(), PAGE.into_iter().map(|key| (key, anything())).collect());
     template.render(Value::from_iter(context)).map(|_| ())
 }
 

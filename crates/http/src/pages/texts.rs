@@ -45,6 +45,9 @@ impl Texts {
             if let Some(place) = unknown(&table, &complete) {
                 return Err(PagesError::broken(file, format!("{place} is not a text of any page")));
             }
+            if let Some(place) = unfillable(&table, &complete) {
+                return Err(PagesError::broken(file, format!("{place} has a place in braces that nothing fills")));
+            }
             merge(tables.entry(file.trim_end_matches(".toml").to_owned()).or_default(), table);
         }
         let english = tables.remove(FALLBACK).unwrap_or_default();
@@ -155,6 +158,24 @@ fn unknown(table: &Table, known: &Table) -> Option<String> {
     })
 }
 
+/// A text of `table` with a place such as `{name}` that the one in `known` does not have.
+fn unfillable(table: &Table, known: &Table) -> Option<String> {
+    table.iter().find_map(|(key, value)| match (value, known.get(key)) {
+        (toml::Value::Table(table), Some(toml::Value::Table(known))) => {
+            unfillable(table, known).map(|place| format!("{key}.{place}"))
+        }
+        (toml::Value::String(text), Some(toml::Value::String(known))) => {
+            places(text).find(|place| !places(known).any(|known| known == *place)).map(|_| key.clone())
+        }
+        _ => None,
+    })
+}
+
+/// What stands in braces.
+fn places(text: &str) -> impl Iterator<Item = &str> {
+    text.split('{').skip(1).map(|rest| rest.split_once('}').map_or(rest, |(place, _)| place))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -201,6 +222,7 @@ mod tests {
             ("en.toml", "[a]\nd = 'x'", "a.d is not a text"),
             ("en.toml", "[a]\nb = 1", "a.b is not a text"),
             ("en.toml", "= nonsense", "TOML"),
+            ("en.toml", "[a]\nb = 'be {who}'", "a.b has a place"),
             ("fr.toml", "[a]\nb = 'x'", "a.c is missing"),
             ("english.toml", SET.texts[0].1, "called like a language"),
         ] {
