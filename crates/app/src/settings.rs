@@ -1,5 +1,6 @@
 //! Every option that Doorward has, typed, and how a configuration file and the environment become them.
 
+mod check;
 mod mail;
 mod pages;
 mod parse;
@@ -23,7 +24,8 @@ use url::Url;
 
 use crate::MailSettings;
 
-pub use parse::{InvalidSettings, OptionError, load_dev, load_serve};
+pub use check::{InvalidSettings, OptionError};
+pub use parse::{load_dev, load_serve};
 
 /// Everything that makes a [`Doorward`](crate::Doorward).
 #[derive(Debug)]

@@ -136,14 +136,18 @@ where
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         let owner = Owner::from_request_parts(parts, state).await?;
-        let id = match parameter(parts, "id").await {
-            Parameter::Text(text) => hyphenated(&text),
-            Parameter::Absent | Parameter::Unreadable => None,
-        };
-        match id {
+        match id_in_path(parts).await {
             Some(id) => Ok(Self { owner, id }),
             None => Err(owner.not_found().await),
         }
+    }
+}
+
+/// The id that the path's parameter `id` names; `None` for what is no id, which names nothing.
+pub(crate) async fn id_in_path(parts: &mut Parts) -> Option<Uuid> {
+    match parameter(parts, "id").await {
+        Parameter::Text(text) => hyphenated(&text),
+        Parameter::Absent | Parameter::Unreadable => None,
     }
 }
 

@@ -12,6 +12,7 @@
 //! |---|---|
 //! | who looks, and what a cookie is worth | `visitor.rs` |
 //! | how a template becomes an answer | `page.rs`, `templates.rs` |
+//! | how a refusal becomes a page, and an answer gets the cookie | `answer.rs` |
 //! | words and languages | `texts.rs` |
 //! | name, logo, colours, links | `look.rs` |
 //! | stylesheets and scripts | `assets.rs` |
@@ -19,6 +20,7 @@
 //! | a page's handlers | `entry.rs`, `mailed.rs`, `account.rs` |
 
 mod account;
+mod answer;
 mod assets;
 mod compression;
 mod entry;
@@ -35,28 +37,26 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use axum::Router;
-use axum::body::Body;
 use axum::extract::{FromRef as _, FromRequestParts as _, Request, State};
-use axum::http::header::{ACCEPT, ALLOW, CONTENT_ENCODING, CONTENT_LENGTH, SET_COOKIE};
-use axum::http::{HeaderMap, HeaderValue};
+use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use bytes::Bytes;
-use doorward_domain::{Locale, RequestId, User, UserId};
-use flate2::Compression;
+use doorward_domain::Locale;
 use thiserror::Error;
 
+pub(crate) use answer::Looks;
 pub use form::Form;
 pub use look::{Colour, InvalidColour, Logo, Look};
 pub use page::Page;
-pub use visitor::{PageUser, Visitor};
+pub use visitor::{PageItem, PageUser, Visitor};
 
 use crate::config::HttpConfig;
 use crate::problem::{Kind, Problem};
 use crate::routes::Shared;
+use answer::wants_page;
 use assets::Assets;
 use templates::Templates;
 use texts::Texts;
@@ -193,6 +193,11 @@ impl Pages {
     pub const fn enabled(&self) -> bool {
         self.enabled
     }
+
+    /// Where a user begins.
+    const fn home(&self) -> &'static str {
+        if self.has_tasks { "/tasks" } else { "/account" }
+    }
 }
 
 impl fmt::Debug for Pages {
@@ -243,91 +248,6 @@ async fn change_password(State(config): State<Arc<HttpConfig>>) -> Response {
     page::see_other(&format!("{}/account#password", config.base()))
 }
 
-impl Pages {
-    /// Where a user begins.
-    const fn home(&self) -> &'static str {
-        if self.has_tasks { "/tasks" } else { "/account" }
-    }
-}
-
-/// What a request asks of the pages, whichever route answers it.
-pub(crate) struct Looks {
-    answer: ForAnswer,
-    takes_gzip: bool,
-    /// The headers of a request whose refusal is to be a page: a browser asks for one, and not of the API.
-    page_for: Option<HeaderMap>,
-}
-
-/// What the handlers of a request leave for its answer.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct ForAnswer(Arc<Mutex<Left>>);
-
-#[derive(Debug, Default)]
-struct Left {
-    cookie: Option<HeaderValue>,
-    /// Who was found to look.
-    user: Option<User>,
-}
-
-impl ForAnswer {
-    /// Who was found to look.
-    fn user_id(&self) -> Option<UserId> {
-        self.left().user.as_ref().map(|user| user.id)
-    }
-
-    fn left(&self) -> MutexGuard<'_, Left> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// A page's bytes, in the extensions of its answer, where they may be compressed: they hold no secret that somebody who
-/// has a part of the page changed could learn from its length.
-#[derive(Clone)]
-struct Compressible(Bytes);
-
-impl Looks {
-    /// Takes from a request what its answer will need, and gives its handlers a place for what they leave.
-    pub(crate) fn at(request: &mut Request) -> Self {
-        let answer = ForAnswer::default();
-        request.extensions_mut().insert(answer.clone());
-        let headers = request.headers();
-        let page_for = wants_page(request.uri().path(), headers).then(|| headers.clone());
-        Self { answer, takes_gzip: compression::takes_gzip(headers), page_for }
-    }
-
-    /// The answer with its cookie, as a page in place of a problem where a page is wanted, and compressed where that is
-    /// worth it.
-    pub(crate) fn finish(self, mut response: Response, config: &HttpConfig, request_id: &RequestId) -> Response {
-        let mut left = self.answer.left();
-        if let (Some(pages), Some(headers)) = (&config.pages, &self.page_for)
-            && let Some(problem) = response.extensions_mut().remove::<Problem>()
-        {
-            let allow = response.headers_mut().remove(ALLOW);
-            response = error_page(config, pages, headers, left.user.as_ref(), &problem, request_id);
-            response.headers_mut().extend(allow.map(|allow| (ALLOW, allow)));
-        }
-        response.headers_mut().extend(left.cookie.take().map(|cookie| (SET_COOKIE, cookie)));
-        match response.extensions_mut().remove::<Compressible>() {
-            Some(Compressible(bytes)) if self.takes_gzip => compressed(response, &bytes),
-            _ => response,
-        }
-    }
-}
-
-fn compressed(response: Response, bytes: &[u8]) -> Response {
-    let Some(gzip) = compression::gzip(bytes, Compression::fast()) else { return response };
-    let (mut parts, _) = response.into_parts();
-    parts.headers.remove(CONTENT_LENGTH);
-    parts.headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
-    Response::from_parts(parts, Body::from(gzip))
-}
-
-/// Whether a browser asks for a page, and not of the API.
-fn wants_page(path: &str, headers: &HeaderMap) -> bool {
-    let accept = headers.get(ACCEPT).and_then(|value| value.to_str().ok());
-    accept.is_some_and(|accept| accept.contains("text/html")) && !path.starts_with("/api/")
-}
-
 /// The answer to what is not there. The bare address leads to the pages, unless whoever embeds them has something there.
 pub(crate) async fn nothing_here(State(shared): State<Shared>, request: Request) -> Response {
     let (mut parts, _) = request.into_parts();
@@ -345,28 +265,6 @@ pub(crate) async fn nothing_here(State(shared): State<Shared>, request: Request)
         _ => {}
     }
     Problem::from(Kind::NotFound).into_response()
-}
-
-/// The page that says what a problem says, with its status.
-fn error_page(
-    config: &HttpConfig,
-    pages: &Arc<Pages>,
-    headers: &HeaderMap,
-    user: Option<&User>,
-    problem: &Problem,
-    request_id: &RequestId,
-) -> Response {
-    let language = pages.texts.choose(user.and_then(|user| user.locale.as_ref()), headers);
-    let say = |what| language.text(&["problem", problem.code(), what]);
-    Page::new(config, pages, language.locale.as_str(), "error")
-        .shown_to(user)
-        .with("status", problem.status().as_u16())
-        .with("title", say("title"))
-        .with("text", say("text"))
-        .with("request_id", request_id.as_str())
-        .status(problem.status())
-        .retry_after(problem.retry_after())
-        .into_response()
 }
 
 #[cfg(test)]

@@ -1,16 +1,14 @@
 //! The pages of the task list, which need no script; `tasks.js` does the same through the endpoints where it may run.
 
 use axum::Router;
-use axum::extract::rejection::PathRejection;
-use axum::extract::{FromRef, Path, State};
+use axum::extract::{FromRef, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use doorward_auth::Auth;
 use doorward_http::body::{Fields, FromFields};
 use doorward_http::cursor;
-use doorward_http::pages::{Form, Page, PageSet, PageUser};
+use doorward_http::pages::{Form, Page, PageItem, PageSet, PageUser};
 use doorward_http::problem::{FieldError, Kind, Problem};
-use uuid::Uuid;
 
 use crate::routes::{ContentBody, TaskView};
 use crate::{ChangeTaskError, IfMatch, ListTasks, Task, TaskId, Tasks, Version};
@@ -115,26 +113,19 @@ fn one(user: &PageUser, task: &Task) -> Page {
     user.page("task").with("task", TaskView::from(task)).with("conflict", ())
 }
 
-async fn read(
-    user: PageUser,
-    State(tasks): State<Tasks>,
-    id: Result<Path<Uuid>, PathRejection>,
-) -> Result<Page, Problem> {
-    Ok(one(&user, &found(&user, &tasks, named(&user, id).await?).await?))
+async fn read(item: PageItem, State(tasks): State<Tasks>) -> Result<Page, Problem> {
+    Ok(one(&item, &found(&item, &tasks).await?))
 }
 
-/// The task that the path names. What is no id names nothing.
-async fn named(user: &PageUser, id: Result<Path<Uuid>, PathRejection>) -> Result<TaskId, Problem> {
-    match id {
-        Ok(Path(id)) => Ok(TaskId::from_uuid(id)),
-        Err(_) => Err(user.not_found().await),
-    }
+const fn id(item: &PageItem) -> TaskId {
+    TaskId::from_uuid(item.id())
 }
 
-async fn found(user: &PageUser, tasks: &Tasks, id: TaskId) -> Result<Task, Problem> {
-    match tasks.task(&user.user().scope(), id, &IfMatch::Any).await {
+/// The task that the path names.
+async fn found(item: &PageItem, tasks: &Tasks) -> Result<Task, Problem> {
+    match tasks.task(&item.user().scope(), id(item), &IfMatch::Any).await {
         Ok(task) => Ok(task),
-        Err(error) => Err(refused(user, error).await),
+        Err(error) => Err(refused(item, error).await),
     }
 }
 
@@ -165,32 +156,26 @@ impl FromFields for ReplaceForm {
     }
 }
 
-async fn replace(
-    user: PageUser,
-    State(tasks): State<Tasks>,
-    id: Result<Path<Uuid>, PathRejection>,
-    form: Form,
-) -> Result<Response, Problem> {
-    let id = named(&user, id).await?;
+async fn replace(item: PageItem, State(tasks): State<Tasks>, form: Form) -> Result<Response, Problem> {
     let replaced = match form.read::<ReplaceForm>() {
         Ok(ReplaceForm { content: ContentBody(content), version }) => {
             let if_match = IfMatch::Versions(vec![version]);
-            tasks.replace(&user.user().scope(), id, &content, &if_match).await
+            tasks.replace(&item.user().scope(), id(&item), &content, &if_match).await
         }
         Err(errors) => {
-            let page = one(&user, &found(&user, &tasks, id).await?);
+            let page = one(&item, &found(&item, &tasks).await?);
             return Ok(page.refused(&Problem::validation(errors), &form).into_response());
         }
     };
     match replaced {
-        Ok(_) => Ok(user.redirect("/tasks?done=task_saved")),
+        Ok(_) => Ok(item.redirect("/tasks?done=task_saved")),
         Err(ChangeTaskError::VersionConflict) => {
             // What was typed is shown beside what somebody wrote meanwhile.
-            let now = found(&user, &tasks, id).await?;
-            let page = one(&user, &now).refused(&Kind::VersionConflict.into(), &form);
+            let now = found(&item, &tasks).await?;
+            let page = one(&item, &now).refused(&Kind::VersionConflict.into(), &form);
             Ok(page.with("conflict", TaskView::from(&now)).into_response())
         }
-        Err(error) => Err(refused(&user, error).await),
+        Err(error) => Err(refused(&item, error).await),
     }
 }
 
@@ -208,17 +193,11 @@ impl FromFields for CompleteForm {
     }
 }
 
-async fn complete(
-    user: PageUser,
-    State(tasks): State<Tasks>,
-    id: Result<Path<Uuid>, PathRejection>,
-    form: Form,
-) -> Result<Response, Problem> {
-    let id = named(&user, id).await?;
-    let CompleteForm { completed, version } = read_for(&user, &tasks, id, &form).await?;
+async fn complete(item: PageItem, State(tasks): State<Tasks>, form: Form) -> Result<Response, Problem> {
+    let CompleteForm { completed, version } = read_for(&item, &tasks, &form).await?;
     let if_match = IfMatch::Versions(vec![version]);
-    let changed = tasks.complete(&user.user().scope(), id, completed, &if_match).await;
-    back(&user, &tasks, id, &form, changed.map(|_| "task_saved")).await
+    let changed = tasks.complete(&item.user().scope(), id(&item), completed, &if_match).await;
+    back(&item, &tasks, &form, changed.map(|_| "task_saved")).await
 }
 
 struct DeleteForm {
@@ -232,24 +211,18 @@ impl FromFields for DeleteForm {
     }
 }
 
-async fn delete(
-    user: PageUser,
-    State(tasks): State<Tasks>,
-    id: Result<Path<Uuid>, PathRejection>,
-    form: Form,
-) -> Result<Response, Problem> {
-    let id = named(&user, id).await?;
-    let DeleteForm { version } = read_for(&user, &tasks, id, &form).await?;
-    let deleted = tasks.delete(&user.user().scope(), id, &IfMatch::Versions(vec![version])).await;
-    back(&user, &tasks, id, &form, deleted.map(|()| "task_deleted")).await
+async fn delete(item: PageItem, State(tasks): State<Tasks>, form: Form) -> Result<Response, Problem> {
+    let DeleteForm { version } = read_for(&item, &tasks, &form).await?;
+    let deleted = tasks.delete(&item.user().scope(), id(&item), &IfMatch::Versions(vec![version])).await;
+    back(&item, &tasks, &form, deleted.map(|()| "task_deleted")).await
 }
 
 /// What the form says of a task. Who has no such task is told that and not what is wrong with the form.
-async fn read_for<T: FromFields>(user: &PageUser, tasks: &Tasks, id: TaskId, form: &Form) -> Result<T, Problem> {
+async fn read_for<T: FromFields>(item: &PageItem, tasks: &Tasks, form: &Form) -> Result<T, Problem> {
     match form.read() {
         Ok(read) => Ok(read),
         Err(errors) => {
-            found(user, tasks, id).await?;
+            found(item, tasks).await?;
             Err(Problem::validation(errors))
         }
     }
@@ -257,18 +230,18 @@ async fn read_for<T: FromFields>(user: &PageUser, tasks: &Tasks, id: TaskId, for
 
 /// Back to the list that the form was on, or to the task that has changed meanwhile.
 async fn back(
-    user: &PageUser,
+    item: &PageItem,
     tasks: &Tasks,
-    id: TaskId,
     form: &Form,
     outcome: Result<&'static str, ChangeTaskError>,
 ) -> Result<Response, Problem> {
     match outcome {
-        Ok(done) => Ok(user.redirect(&Filter::of_name(form.value("filter")).path(&format!("done={done}")))),
+        Ok(done) => Ok(item.redirect(&Filter::of_name(form.value("filter")).path(&format!("done={done}")))),
         Err(ChangeTaskError::VersionConflict) => {
-            let page = one(user, &found(user, tasks, id).await?);
-            Ok(page.refused(&Kind::VersionConflict.into(), form).into_response())
+            let page = one(item, &found(item, tasks).await?);
+            // The form that is shown now is made for what is there now.
+            Ok(page.told(&Kind::VersionConflict.into()).into_response())
         }
-        Err(error) => Err(refused(user, error).await),
+        Err(error) => Err(refused(item, error).await),
     }
 }

@@ -7,7 +7,8 @@ use std::path::PathBuf;
 use doorward_http::problem::chain;
 use doorward_mail::{InvalidSmtpUrl, Sender, SmtpOptions, SmtpTransport, UnusableSmtp};
 
-use super::parse::{Check, one_line};
+use super::check::Check;
+use super::parse::one_line;
 use super::raw::{Mail, Smtp};
 use crate::{MailDelivery, MailSettings};
 

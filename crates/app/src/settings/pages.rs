@@ -9,7 +9,8 @@ use doorward_http::problem::chain;
 use doorward_tasks::PAGES;
 use url::Url;
 
-use super::parse::{Check, one_line};
+use super::check::Check;
+use super::parse::one_line;
 use super::raw;
 
 /// The settings; the service is called as in its mails unless it is told otherwise.

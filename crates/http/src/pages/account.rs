@@ -2,7 +2,7 @@
 
 use axum::response::{IntoResponse, Response};
 use doorward_auth::{ChangePassword, EventPage, ListEvents, Rename};
-use doorward_domain::{DisplayName, EventId, SecurityEvent, Session, SessionId, User, UserAgent};
+use doorward_domain::{EventId, SecurityEvent, SessionId};
 use serde::Serialize;
 use uuid::Uuid;
 
@@ -12,28 +12,9 @@ use super::visitor::PageUser;
 use crate::body::{Fields, FromFields};
 use crate::fields::{name, password};
 use crate::problem::{FieldError, Kind, Problem};
-use crate::routes::account::{ChangeEmailBody, DeleteMeBody};
+use crate::routes::account::{ChangeEmailBody, DeleteMeBody, UserView};
+use crate::routes::sessions::SessionView;
 use crate::{cursor, device};
-
-#[derive(Serialize)]
-struct AccountView<'a> {
-    email: &'a str,
-    email_verified: bool,
-    name: Option<&'a str>,
-    created_at: String,
-}
-
-#[derive(Serialize)]
-struct SessionView<'a> {
-    id: String,
-    device: Option<String>,
-    user_agent: Option<&'a str>,
-    ip: Option<String>,
-    created_at: String,
-    last_seen_at: String,
-    expires_at: String,
-    current: bool,
-}
 
 #[derive(Serialize)]
 struct EventView {
@@ -42,33 +23,6 @@ struct EventView {
     refused: bool,
     device: Option<String>,
     ip: Option<String>,
-}
-
-impl<'a> AccountView<'a> {
-    fn new(account: &'a User) -> Self {
-        Self {
-            email: account.email.as_str(),
-            email_verified: account.email_verified(),
-            name: account.name.as_ref().map(DisplayName::as_str),
-            created_at: account.created_at.to_rfc3339(),
-        }
-    }
-}
-
-impl<'a> SessionView<'a> {
-    fn new(session: &'a Session, current: SessionId) -> Self {
-        let user_agent = session.client.user_agent.as_ref();
-        Self {
-            id: session.id.to_string(),
-            device: user_agent.and_then(device::describe),
-            user_agent: user_agent.map(UserAgent::as_str),
-            ip: session.client.ip.map(|ip| ip.to_string()),
-            created_at: session.authenticated_at.to_rfc3339(),
-            last_seen_at: session.last_seen_at.to_rfc3339(),
-            expires_at: session.idle_expires_at.min(session.expires_at).to_rfc3339(),
-            current: session.id == current,
-        }
-    }
 }
 
 impl EventView {
@@ -98,7 +52,7 @@ async fn shown(user: &PageUser) -> Result<Page, Problem> {
     let events: Vec<_> = events.iter().map(|event| EventView::new(event, user)).collect();
     Ok(user
         .page("account")
-        .with("user", AccountView::new(&account))
+        .with("user", UserView::from(&account))
         .with("sessions", sessions)
         .with("events", events)
         .with("more_events", next.map(|next| format!("?events={}", cursor::of(next.uuid()))))

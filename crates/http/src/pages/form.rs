@@ -3,7 +3,7 @@ use std::fmt;
 
 use axum::extract::{FromRequest, Request};
 
-use super::ForAnswer;
+use super::answer::ForAnswer;
 use crate::body::{self, Fields, FromFields};
 use crate::config::HttpConfig;
 use crate::parameters;

@@ -11,8 +11,9 @@ use minijinja::value::Object;
 use minijinja::{HtmlEscape, Value, context};
 use serde::Serialize;
 
+use super::Pages;
+use super::answer::Compressible;
 use super::form::{FOR_USER, Form};
-use super::{Compressible, Pages};
 use crate::config::HttpConfig;
 use crate::problem::Problem;
 
@@ -97,6 +98,13 @@ impl Page {
         }
     }
 
+    /// Says what is wrong, with the problem's status.
+    #[must_use]
+    pub fn told(self, problem: &Problem) -> Self {
+        let text = self.pages.texts.named(&self.language).text(&["problem", problem.code(), "text"]);
+        self.with("alert", text).status(problem.status()).retry_after(problem.retry_after())
+    }
+
     /// Shows the form again as it was sent, with what is wrong with it: at the fields where the problem names some, else
     /// above the form.
     #[must_use]
@@ -105,11 +113,14 @@ impl Page {
         let least = self.shortest_password;
         let errors: BTreeMap<_, _> =
             problem.errors().iter().map(|error| (error.field.clone(), language.field_error(error, least))).collect();
-        let alert = errors.is_empty().then(|| language.text(&["problem", problem.code(), "text"]));
-        let mut page = self.with("alert", alert);
+        let at_fields = !errors.is_empty();
+        let mut page = self.told(problem);
+        if at_fields {
+            page = page.with("alert", ());
+        }
         page.model.insert("errors", Value::from_object(ByField(errors)));
         page.model.insert("values", Value::from_object(ByField(form.values())));
-        page.status(problem.status()).retry_after(problem.retry_after())
+        page
     }
 
     fn html(&self) -> Result<String, minijinja::Error> {

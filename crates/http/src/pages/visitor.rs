@@ -11,11 +11,14 @@ use axum::response::{IntoResponse, Response};
 use doorward_auth::{Auth, RegistrationMode, Resume, ResumeError, SessionGrant};
 use doorward_domain::{Client, EventReason, User};
 use secrecy::SecretString;
+use uuid::Uuid;
 
+use super::answer::ForAnswer;
 use super::page::{Page, see_other};
-use super::{ForAnswer, Pages, next};
+use super::{Pages, next};
 use crate::client::ComesFrom;
 use crate::config::HttpConfig;
+use crate::owner::id_in_path;
 use crate::problem::{Kind, Problem};
 use crate::{CurrentUser, cookie, origin, parameters};
 
@@ -44,6 +47,13 @@ pub struct PageUser {
     visitor: Visitor,
     user: CurrentUser,
     account: User,
+}
+
+/// A [`PageUser`], and the path's parameter `id`, which may name something that the user owns. What is no id names nothing.
+#[derive(Debug)]
+pub struct PageItem {
+    user: PageUser,
+    id: Uuid,
 }
 
 impl Visitor {
@@ -263,6 +273,38 @@ where
                 let target = parts.uri.path_and_query().map_or("/", PathAndQuery::as_str);
                 Err(visitor.redirect(&to_log_in(Some(format!("{}{target}", visitor.config.base())))))
             }
+        }
+    }
+}
+
+impl Deref for PageItem {
+    type Target = PageUser;
+
+    fn deref(&self) -> &PageUser {
+        &self.user
+    }
+}
+
+impl PageItem {
+    /// The id that the path names.
+    #[must_use]
+    pub const fn id(&self) -> Uuid {
+        self.id
+    }
+}
+
+impl<S> FromRequestParts<S> for PageItem
+where
+    S: Send + Sync,
+    Auth: FromRef<S>,
+{
+    type Rejection = Response;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Response> {
+        let user = PageUser::from_request_parts(parts, state).await?;
+        match id_in_path(parts).await {
+            Some(id) => Ok(Self { user, id }),
+            None => Err(user.not_found().await.into_response()),
         }
     }
 }

@@ -16,7 +16,7 @@ use crate::problem::Problem;
 
 /// A user, as clients see one.
 #[derive(Serialize)]
-pub(super) struct UserView<'a> {
+pub(crate) struct UserView<'a> {
     id: String,
     email: &'a str,
     email_verified: bool,

@@ -6,7 +6,7 @@ mod feed;
 pub(crate) mod mailed;
 mod service;
 mod session;
-mod sessions;
+pub(crate) mod sessions;
 mod tokens;
 
 use std::sync::Arc;

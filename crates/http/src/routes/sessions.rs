@@ -20,8 +20,9 @@ struct SessionsView<'a> {
     sessions: Vec<SessionView<'a>>,
 }
 
+/// A session, as its user sees it.
 #[derive(Serialize)]
-struct SessionView<'a> {
+pub(crate) struct SessionView<'a> {
     id: String,
     created_at: String,
     last_seen_at: String,
@@ -35,7 +36,7 @@ struct SessionView<'a> {
 }
 
 impl<'a> SessionView<'a> {
-    fn new(session: &'a Session, current: SessionId) -> Self {
+    pub(crate) fn new(session: &'a Session, current: SessionId) -> Self {
         let user_agent = session.client.user_agent.as_ref();
         Self {
             id: session.id.to_string(),
