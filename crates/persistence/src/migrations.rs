@@ -23,6 +23,7 @@ pub(crate) const SQLITE: Migrations = Migrations {
         (1, "foundation", include_str!("../migrations/sqlite/0001_foundation.sql")),
         (2, "mail", include_str!("../migrations/sqlite/0002_mail.sql")),
         (3, "revocation", include_str!("../migrations/sqlite/0003_revocation.sql")),
+        (4, "own_events", include_str!("../migrations/sqlite/0004_own_events.sql")),
     ],
 };
 pub(crate) const POSTGRES: Migrations = Migrations {
@@ -31,6 +32,7 @@ pub(crate) const POSTGRES: Migrations = Migrations {
         (1, "foundation", include_str!("../migrations/postgres/0001_foundation.sql")),
         (2, "mail", include_str!("../migrations/postgres/0002_mail.sql")),
         (3, "revocation", include_str!("../migrations/postgres/0003_revocation.sql")),
+        (4, "own_events", include_str!("../migrations/postgres/0004_own_events.sql")),
     ],
 };
 
@@ -55,5 +57,23 @@ impl Migrations {
     pub(crate) fn check_version(&self, found: i64) -> Result<(), OpenError> {
         let needed = self.steps.last().map_or(0, |&(version, ..)| version);
         if found == needed { Ok(()) } else { Err(OpenError::SchemaVersion { found, needed }) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_file_of_a_folder_is_applied_in_order() {
+        for (folder, migrations) in [("sqlite", SQLITE), ("postgres", POSTGRES)] {
+            let path = format!("{}/migrations/{folder}", env!("CARGO_MANIFEST_DIR"));
+            let files = std::fs::read_dir(path).unwrap().map(|file| file.unwrap().file_name().into_string().unwrap());
+            let mut files: Vec<String> = files.collect();
+            files.sort();
+            let named: Vec<String> =
+                migrations.steps.iter().map(|(version, name, _)| format!("{version:04}_{name}.sql")).collect();
+            assert_eq!(files, named, "{folder}");
+        }
     }
 }
