@@ -159,6 +159,7 @@ impl Administration {
             user_id: Some(user),
             session_id: None,
             client: Client::default(),
+            count: 1,
         })
     }
 }

@@ -8,11 +8,16 @@ use doorward_domain::{
     PasswordPolicy, RequestId, SecurityEvent, SessionId, SessionPolicy, Store, Timestamp, UserId,
 };
 
+use crate::flood::Gates;
 use crate::password::{PasswordHasher, PasswordScreen};
+use crate::refusals::Refusals;
 use crate::seen_sessions::SeenSessions;
 use crate::token::{TokenIssuer, TokenVerifier};
 use crate::unit::retrying;
-use crate::{AccessTokens, Fault, OneTimeTokens, RefreshTokens, RegistrationMode, Revocations};
+use crate::{
+    AccessTokens, DeviceTokens, EventChain, Fault, OneTimeTokens, RefreshTokens, RegistrationMode, Revocations,
+    ThrottleKeys, ThrottlePolicy,
+};
 
 /// Everything that users can do, on one set of ports. Cheap to clone.
 #[derive(Clone)]
@@ -24,6 +29,8 @@ struct Inner {
     parts: AuthParts,
     access_tokens: AccessTokens,
     seen: SeenSessions,
+    gates: Gates,
+    refusals: Refusals,
     /// How far the revocations have been read.
     position: Mutex<RevocationPosition>,
     /// The changes of keys that the last reading named.
@@ -52,6 +59,12 @@ pub struct AuthParts {
     pub revocations: Arc<dyn Revocations>,
     /// Makes and recognises the tokens that are mailed.
     pub one_time_tokens: OneTimeTokens,
+    /// Makes and recognises what devices show to be known again.
+    pub device_tokens: DeviceTokens,
+    /// Names what is counted to be limited.
+    pub throttle_keys: ThrottleKeys,
+    /// Ties the entries of the security log to each other.
+    pub event_chain: EventChain,
     /// Puts mails into words.
     pub composer: Arc<dyn MailComposer>,
     /// Sends them.
@@ -69,6 +82,8 @@ pub struct AuthSettings {
     pub passwords: PasswordPolicy,
     /// How long sessions last.
     pub sessions: SessionPolicy,
+    /// How often what may be done.
+    pub throttles: ThrottlePolicy,
     /// How long an access token lasts; an ended session is remembered for as long.
     pub access_token_lifetime: Duration,
     /// For how long access tokens are taken without word from the database of what has been revoked.
@@ -91,11 +106,14 @@ impl Auth {
             parts.settings.remembered_tokens,
         );
         let position = Mutex::new(RevocationPosition::START);
+        let gates = Gates::new(&parts.settings.throttles);
         Self {
             inner: Arc::new(Inner {
                 parts,
                 access_tokens,
                 seen: SeenSessions::default(),
+                gates,
+                refusals: Refusals::default(),
                 position,
                 key_changes: Mutex::default(),
             }),
@@ -160,6 +178,14 @@ impl Auth {
         &self.inner.seen
     }
 
+    pub(crate) fn gates(&self) -> &Gates {
+        &self.inner.gates
+    }
+
+    pub(crate) fn refusals(&self) -> &Refusals {
+        &self.inner.refusals
+    }
+
     pub(crate) fn key_changes(&self) -> &Mutex<Vec<Timestamp>> {
         &self.inner.key_changes
     }
@@ -204,10 +230,11 @@ impl Auth {
             user_id: subject.0,
             session_id: subject.1,
             client: client.clone(),
+            count: 1,
         })
     }
 
-    /// Records a refusal in a unit of its own.
+    /// Records a refusal in a unit of its own, or counts it when many of its sort have come.
     pub(crate) async fn record(
         &self,
         kind: EventKind,
@@ -215,6 +242,9 @@ impl Auth {
         subject: (Option<UserId>, Option<SessionId>),
         client: &Client,
     ) -> Result<(), Fault> {
+        if !self.refusals().is_written(kind, reason, self.now()) {
+            return Ok(());
+        }
         let event = self.event(kind, Some(reason), subject, client)?;
         retrying(|| async {
             let mut unit = self.store().write().await?;

@@ -1,5 +1,6 @@
 use doorward_domain::{Client, EmailAddress, EventKind, EventReason, Mail, MailKind, Password};
 
+use crate::throttle::ByClient;
 use crate::unit::retrying;
 use crate::{Auth, CurrentUser, ReauthenticationError, Unauthenticated};
 
@@ -28,6 +29,7 @@ impl Auth {
     ) -> Result<(), ReauthenticationError> {
         let act = EventKind::EmailChangeRequest;
         let (user, checked) = self.reauthenticate(current, &request.password, act, client).await?;
+        self.take_for_client(ByClient::Mail, act, client).await?;
         let subject = (Some(user.id), Some(current.session_id()));
         let asked = retrying(|| async {
             let confirm = self.new_mail(MailKind::ChangeEmail, &request.email, Some(user.id), client)?;

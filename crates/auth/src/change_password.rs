@@ -1,8 +1,9 @@
 use doorward_domain::{Client, EndReason, EventKind, EventReason, Password, PasswordRefused};
+use secrecy::SecretString;
 use thiserror::Error;
 
 use crate::unit::retrying;
-use crate::{Auth, CurrentUser, Fault, ReauthenticationError, Unauthenticated};
+use crate::{Auth, CurrentUser, DeviceToken, Fault, ReauthenticationError, Unauthenticated};
 
 /// A wish for another password.
 #[derive(Clone, Debug)]
@@ -11,6 +12,8 @@ pub struct ChangePassword {
     pub current: Password,
     /// The password to set.
     pub new: Password,
+    /// What an earlier log-in from this device was given to be known again.
+    pub device: Option<SecretString>,
 }
 
 /// Why the password was not changed.
@@ -32,7 +35,8 @@ impl From<Fault> for ChangePasswordError {
 
 impl Auth {
     /// Changes the password of a user who knows the present one. Ends every other session, and every mailed token
-    /// but the one that undoes a change of addresses.
+    /// but the one that undoes a change of addresses. No other device than this one is known any more; gives what this one
+    /// is known by.
     ///
     /// # Errors
     ///
@@ -42,19 +46,21 @@ impl Auth {
         current: &CurrentUser,
         request: ChangePassword,
         client: &Client,
-    ) -> Result<(), ChangePasswordError> {
+    ) -> Result<DeviceToken, ChangePasswordError> {
         let act = EventKind::PasswordChange;
         let (user, checked) = self.reauthenticate(current, &request.current, act, client).await?;
         self.check_new_password(&request.new, &user.email)?;
         let hash = self.parts().hasher.hash(&request.new).await.map_err(Fault::from)?;
         let credential = self.new_credential(user.id, hash)?;
+        let device = request.device.as_ref().and_then(|text| self.parts().device_tokens.recognise(text));
+        let device = self.device_or_new(device)?;
         let changed = retrying(|| async {
             let mut unit = self.store().write().await?;
             let unchanged = unit.credentials().hold(user.id, checked.version).await?;
             let Some(user) = unchanged.filter(|user| !user.disabled()) else { return Ok(false) };
             let kept = Some(current.session_id());
             let reason = EndReason::PasswordChanged;
-            self.replace_password(&mut *unit, &user, &credential, reason, kept, client).await?;
+            self.replace_password(&mut *unit, &user, &credential, reason, kept, &device, client).await?;
             let subject = (Some(user.id), Some(current.session_id()));
             unit.events().append(&self.event(act, None, subject, client)?).await?;
             unit.commit().await?;
@@ -66,7 +72,7 @@ impl Auth {
             self.record(act, EventReason::CredentialChanged, (Some(user.id), None), client).await?;
             return Err(ReauthenticationError::from(Unauthenticated).into());
         }
-        Ok(())
+        Ok(device)
     }
 }
 
@@ -89,7 +95,7 @@ mod tests {
     const NEW: &str = "correct horse battery staple";
 
     fn request() -> ChangePassword {
-        ChangePassword { current: password(GIVEN), new: password(NEW) }
+        ChangePassword { current: password(GIVEN), new: password(NEW), device: None }
     }
 
     /// A service in which the password so far is right and one password is hashed, while no unit is open.

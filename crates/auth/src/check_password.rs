@@ -1,6 +1,7 @@
 use doorward_domain::{Client, EventKind, EventReason, Password, PasswordHashString, UserId};
 
 use crate::password::{HashingError, Verification};
+use crate::throttle::Attempt;
 use crate::unit::retrying;
 use crate::{Auth, Fault};
 
@@ -22,6 +23,22 @@ impl Auth {
         }
     }
 
+    /// The same for an attempt that was counted, and that is given back when the password could not be checked.
+    pub(crate) async fn verify_attempt(
+        &self,
+        password: &Password,
+        hash: Option<&PasswordHashString>,
+        attempt: &Attempt,
+    ) -> Result<Option<Verification>, Fault> {
+        match self.verify_password(password, hash).await {
+            Err(fault) => {
+                self.take_back_attempt(attempt).await?;
+                Err(fault)
+            }
+            checked => checked,
+        }
+    }
+
     /// Records a wrong password and counts it, with as many statements where there is no account.
     pub(crate) async fn record_failed_password(
         &self,
@@ -32,10 +49,13 @@ impl Auth {
     ) -> Result<(), Fault> {
         const NOBODY: UserId = UserId::from_uuid(uuid::Uuid::nil());
         let event = self.event(kind, Some(reason), (user_id, None), client)?;
+        let written = self.refusals().is_written(kind, reason, event.at);
         retrying(|| async {
             let mut unit = self.store().write().await?;
             unit.credentials().note_failure(user_id.unwrap_or(NOBODY)).await?;
-            unit.events().append(&event).await?;
+            if written {
+                unit.events().append(&event).await?;
+            }
             Ok(unit.commit().await?)
         })
         .await

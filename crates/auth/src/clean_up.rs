@@ -11,6 +11,10 @@ pub const CLEAN_UP_BATCH: u32 = 500;
 /// How long an ended or expired session is kept, for the user's questions and for recognising late replays.
 const KEPT_FOR: Duration = Duration::from_hours(24);
 
+/// How long wrong passwords for an address without an account are remembered. As long as nobody waits for, so that an
+/// address that has one cannot be told by its counting on.
+const GUESSES_KEPT_FOR: Duration = Duration::from_hours(30 * 24);
+
 /// How much longer than it matters a revocation is kept.
 const REVOCATION_MARGIN: Duration = Duration::from_hours(1);
 
@@ -42,10 +46,11 @@ impl Auth {
             let tokens = unit.one_time_tokens().delete_expired(over, CLEAN_UP_BATCH).await?;
             let allowances = unit.outbox().forget_allowances(over, CLEAN_UP_BATCH).await?;
             let revocations = unit.revocations().forget(self.forgettable(now), CLEAN_UP_BATCH).await?;
+            let throttles = unit.throttles().forget(now, now.minus(GUESSES_KEPT_FOR), CLEAN_UP_BATCH).await?;
             unit.commit().await?;
             Ok(CleanUp {
                 sessions,
-                more: sessions.max(tokens).max(allowances).max(revocations) >= u64::from(CLEAN_UP_BATCH),
+                more: sessions.max(tokens).max(allowances).max(revocations).max(throttles) >= u64::from(CLEAN_UP_BATCH),
             })
         })
         .await
@@ -76,7 +81,7 @@ mod tests {
     }
 
     /// A unit that deletes so many sessions, tokens and allowances that were over at this moment.
-    fn deleting(over: Timestamp, [sessions, tokens, allowances, revocations]: [u64; 4]) -> MockUnit {
+    fn deleting(over: Timestamp, [sessions, tokens, allowances, revocations, throttles]: [u64; 5]) -> MockUnit {
         let mut unit = MockUnit::default();
         let delete = unit.sessions.expect_delete_expired().times(1);
         let delete = delete.withf(move |moment, limit| (*moment, *limit) == (over, CLEAN_UP_BATCH));
@@ -92,18 +97,25 @@ mod tests {
         let forget = unit.revocations.expect_forget().times(1);
         let forget = forget.withf(move |moment, limit| (*moment, *limit) == (forgettable, CLEAN_UP_BATCH));
         forget.returning(move |_, _| Ok(revocations));
+        let forget = unit.throttles.expect_forget().times(1);
+        let now = over.plus(DAY);
+        let forget = forget.withf(move |moment, guesses, limit| {
+            (*moment, *guesses, *limit) == (now, now.minus(30 * DAY), CLEAN_UP_BATCH)
+        });
+        forget.returning(move |_, _, _| Ok(throttles));
         unit
     }
 
     #[pollster::test]
     async fn what_is_over_is_kept_for_a_day_and_deleted_in_batches() {
         for (deleted, more) in [
-            ([0, 0, 0, 0], false),
-            ([499, 499, 499, 499], false),
-            ([500, 0, 0, 0], true),
-            ([0, 500, 0, 0], true),
-            ([0, 0, 500, 0], true),
-            ([0, 0, 0, 500], true),
+            ([0, 0, 0, 0, 0], false),
+            ([499, 499, 499, 499, 499], false),
+            ([500, 0, 0, 0, 0], true),
+            ([0, 500, 0, 0, 0], true),
+            ([0, 0, 500, 0, 0], true),
+            ([0, 0, 0, 500, 0], true),
+            ([0, 0, 0, 0, 500], true),
         ] {
             let setup = setup();
             let written = setup.store.plan_write(deleting(NOW.minus(DAY), deleted));
@@ -120,8 +132,8 @@ mod tests {
         let nameable = TokenSettings::DEFAULT_LIFETIME + 2 * CLOCK_SKEW;
         let (last, past) = (NOW.plus(nameable).minus(SECOND), NOW.plus(nameable));
         let setup = setup();
-        setup.store.plan_write(deleting(last.minus(DAY), [0; 4]));
-        setup.store.plan_write(deleting(past.minus(DAY), [0; 4]));
+        setup.store.plan_write(deleting(last.minus(DAY), [0; 5]));
+        setup.store.plan_write(deleting(past.minus(DAY), [0; 5]));
         let time = setup.time.clone();
         let auth = setup.auth();
         auth.note_ended(SESSION_ID, NOW);
@@ -141,7 +153,7 @@ mod tests {
         collided.sessions.expect_delete_expired().times(1).returning(|_, _| Err(collision()));
         let setup = setup();
         let undone = setup.store.plan_write(collided);
-        let written = setup.store.plan_write(deleting(NOW.minus(DAY), [3, 2, 1, 0]));
+        let written = setup.store.plan_write(deleting(NOW.minus(DAY), [3, 2, 1, 0, 0]));
 
         let outcome = setup.auth().clean_up().await.unwrap();
 

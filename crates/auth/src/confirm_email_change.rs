@@ -3,6 +3,7 @@ use doorward_domain::{Client, EmailAddress, EventKind, Mail, MailKind, OneTimePu
 use secrecy::SecretString;
 
 use crate::replace_email::unless_taken;
+use crate::throttle::ByClient;
 use crate::unit::retrying;
 use crate::{Auth, Fault, OneTimeTokenError};
 
@@ -27,6 +28,7 @@ impl Auth {
         client: &Client,
     ) -> Result<(), OneTimeTokenError> {
         let act = EventKind::EmailChange;
+        self.take_for_client(ByClient::Token, act, client).await?;
         let Some(hash) = self.parts().one_time_tokens.recognise(&request.token, OneTimePurpose::ChangeEmail) else {
             return self.refuse_token(act, client).await;
         };

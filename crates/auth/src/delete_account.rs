@@ -1,5 +1,6 @@
 use doorward_domain::{Client, EndReason, EventKind, EventReason, Password};
 
+use crate::throttle::Guess;
 use crate::unit::retrying;
 use crate::{Auth, CurrentUser, ReauthenticationError, Unauthenticated};
 
@@ -33,6 +34,8 @@ impl Auth {
             let Some(user) = unchanged.filter(|user| !user.disabled()) else { return Ok(false) };
             let ended = unit.sessions().end_all(user.id, None, EndReason::LoggedOutEverywhere, now).await?;
             unit.outbox().erase(user.id, &user.email).await?;
+            // Whoever registers the address next starts anew.
+            unit.throttles().clear_guesses(&Guess::Address(&user.email).key(&self.parts().throttle_keys)).await?;
             unit.users().delete(user.id, now).await?;
             let subject = (Some(user.id), Some(current.session_id()));
             unit.events().append(&self.event(act, None, subject, client)?).await?;

@@ -1,10 +1,11 @@
 use doorward_domain::{EntropyUnavailable, StoreError};
 use thiserror::Error;
 
+use crate::TooOften;
 use crate::password::HashingError;
 use crate::token::TokenError;
 
-/// What can go wrong in any use case without the caller being at fault.
+/// What can stop any use case, whatever it was asked for.
 #[derive(Debug, Error)]
 pub enum Fault {
     /// The database failed.
@@ -16,6 +17,9 @@ pub enum Fault {
     /// The access token could not be made.
     #[error(transparent)]
     Token(#[from] TokenError),
+    /// It was done too often, for the account or by the client.
+    #[error(transparent)]
+    TooOften(#[from] TooOften),
     /// The source of randomness gave nothing.
     #[error(transparent)]
     Entropy(#[from] EntropyUnavailable),

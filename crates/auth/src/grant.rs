@@ -3,7 +3,7 @@ use std::time::Duration;
 use doorward_domain::{Client, CredentialVersion, EntropyUnavailable, Session, SessionId, Timestamp, User, UserId};
 
 use crate::token::AccessToken;
-use crate::{Auth, Fault, RefreshToken};
+use crate::{Auth, DeviceToken, Fault, RefreshToken};
 
 /// What a client gets for having proved who its user is.
 #[derive(Clone, Debug)]
@@ -12,6 +12,8 @@ pub struct SessionGrant {
     pub access_token: AccessToken,
     /// For getting the next grant.
     pub refresh_token: RefreshToken,
+    /// For the next log-in from the same device; given at a log-in and a registration.
+    pub device_token: Option<DeviceToken>,
     /// How long the refresh token can be used.
     pub refresh_expires_in: Duration,
     /// The session that both belong to.
@@ -58,6 +60,7 @@ impl Auth {
         Ok(SessionGrant {
             access_token: self.parts().issuer.issue(session, &user, now)?,
             refresh_token,
+            device_token: None,
             refresh_expires_in: session.refreshable_for(now),
             session_id: session.id,
             user,

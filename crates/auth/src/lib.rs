@@ -12,6 +12,8 @@
 //! | whose session a page is shown to | `resume.rs` |
 //! | what is done by mail | `verify_email.rs`, `reset_password.rs`, `change_email.rs`; `deliver_mail.rs` |
 //! | what an operator does to accounts | `administration.rs` |
+//! | how often what may be tried | `throttle.rs`, `flood.rs`, `device_token.rs` |
+//! | how the security log is sealed, verified and bounded | `seal_events.rs`, `verify_events.rs`, `retain_events.rs`, `refusals.rs` |
 //! | what another service asks about a token | `introspect.rs`, `revocation_feed.rs` |
 //! | how an access token becomes a user | `authenticate.rs` |
 //! | who may reach what a user owns | [`CurrentUser::scope`], `refused_access.rs` |
@@ -35,7 +37,10 @@ mod clean_up;
 mod confirm_email_change;
 mod delete_account;
 mod deliver_mail;
+mod device_token;
+mod event_chain;
 mod fault;
+mod flood;
 mod grant;
 mod introspect;
 mod login;
@@ -52,23 +57,28 @@ mod profile;
 mod reauthenticate;
 mod refresh;
 mod refresh_token;
+mod refusals;
 mod refused_access;
 mod register;
 mod replace_email;
 mod reset_password;
 mod resume;
+mod retain_events;
 mod revocation_feed;
 mod revocations;
 mod root_secret;
 mod seal;
+mod seal_events;
 mod seen_sessions;
 #[cfg(test)]
 mod testing;
+mod throttle;
 pub mod token;
 mod undo_email_change;
 mod unit;
 mod unusual_login;
 mod verify_email;
+mod verify_events;
 mod watch_revocations;
 
 pub use access_tokens::AccessTokens;
@@ -81,6 +91,8 @@ pub use clean_up::{CLEAN_UP_BATCH, CleanUp};
 pub use confirm_email_change::ConfirmEmailChange;
 pub use delete_account::DeleteAccount;
 pub use deliver_mail::{FailedMail, MailBatch, MailReport};
+pub use device_token::{DeviceToken, DeviceTokens};
+pub use event_chain::EventChain;
 pub use fault::Fault;
 pub use grant::SessionGrant;
 pub use introspect::Introspection;
@@ -95,13 +107,17 @@ pub use profile::{ProfileError, Rename};
 pub use reauthenticate::ReauthenticationError;
 pub use refresh::{RefreshError, RotateRefresh};
 pub use refresh_token::{RefreshToken, RefreshTokens};
+pub use refusals::{REFUSAL_WINDOW, REFUSALS_IN_FULL};
 pub use register::{Register, RegisterError, Registration, RegistrationMode};
 pub use reset_password::{RequestPasswordReset, ResetPassword, ResetPasswordError};
 pub use resume::{Resume, ResumeError, Resumed};
 pub use revocations::{Feed, MemoryRevocations, Revocations, Standing};
 pub use root_secret::RootSecret;
 pub use seal::{InvalidMasterKey, MasterKey, SealError, Sealer};
+pub use seal_events::SEAL_BATCH;
+pub use throttle::{ThrottleKeys, ThrottlePolicy, TooOften};
 pub use undo_email_change::UndoEmailChange;
 pub use unit::retrying;
 pub use verify_email::{ResendVerification, VerifyEmail};
+pub use verify_events::{KnownPlace, LogFinding, LogReport, verify_events};
 pub use watch_revocations::Watched;

@@ -1,11 +1,13 @@
 use doorward_domain::{
     Client, EmailAddress, EventKind, EventReason, Password, PasswordCredential, PasswordHashString, User, UserId,
 };
+use secrecy::SecretString;
 use thiserror::Error;
 
 use crate::password::Verification;
+use crate::throttle::{Attempt, Guess};
 use crate::unit::retrying;
-use crate::{Auth, Fault, RegistrationMode, SessionGrant};
+use crate::{Auth, DeviceToken, DeviceTokens, Fault, RegistrationMode, SessionGrant};
 
 /// A claim to be somebody.
 #[derive(Clone, Debug)]
@@ -14,6 +16,8 @@ pub struct Login {
     pub email: EmailAddress,
     /// Its password.
     pub password: Password,
+    /// What an earlier log-in from this device was given to be known again.
+    pub device: Option<SecretString>,
 }
 
 /// Why nobody was logged in.
@@ -36,16 +40,25 @@ pub enum LoginError {
 impl Auth {
     /// Logs a user in: begins a session and grants its first tokens.
     ///
-    /// An unknown account costs the same statements and the same hash as a wrong password. The session is only
-    /// begun when the account and its password are still what they were when the password was checked.
+    /// An unknown account costs the same statements and the same hash as a wrong password. Each attempt is counted before
+    /// the password is looked at; from a device that the user has logged in from, by a count of its own, so that strangers
+    /// cannot lock a user out there. The session is only begun when the account and its password are still what they were
+    /// when the password was checked.
     ///
     /// # Errors
     ///
     /// [`LoginError`]. A refusal is in the security log by then.
     pub async fn login(&self, request: Login, client: &Client) -> Result<SessionGrant, LoginError> {
-        let account = self.find_account(&request.email).await?;
+        let device = request.device.as_ref().and_then(|text| self.parts().device_tokens.recognise(text));
+        let (account, trusted) = self.find_account(&request.email, device.as_ref()).await?;
+        let user_id = account.as_ref().map(|(user, _)| user.id);
+        let guess = match (user_id, &device) {
+            (Some(user_id), Some(device)) if trusted => Guess::Device(user_id, device),
+            _ => Guess::Address(&request.email),
+        };
+        let attempt = self.begin_attempt(EventKind::Login, guess, user_id, client).await?;
         let hash = account.as_ref().map(|(_, credential)| &credential.hash);
-        let verification = self.verify_password(&request.password, hash).await?;
+        let verification = self.verify_attempt(&request.password, hash, &attempt).await?;
 
         let (user, credential, upgraded) = match (account, verification) {
             (None, _) => return self.refuse(EventReason::UnknownAccount, None, client).await,
@@ -58,19 +71,42 @@ impl Auth {
             (Some((user, credential)), Some(Verification::Right { upgraded })) => (user, credential, upgraded),
         };
         if user.disabled() {
+            self.end_attempt(&attempt).await?;
             return self.refuse(EventReason::AccountDisabled, Some(user.id), client).await;
         }
         if self.settings().registration == RegistrationMode::Verified && !user.email_verified() {
+            self.end_attempt(&attempt).await?;
             return self.refuse(EventReason::EmailNotVerified, Some(user.id), client).await;
         }
-        match self.begin_session(&credential, upgraded.as_ref(), client).await? {
+        let device = self.device_or_new(device)?;
+        match self.begin_session(&credential, upgraded.as_ref(), &attempt, &device, client).await? {
             Some(grant) => Ok(grant),
             None => self.refuse(EventReason::CredentialChanged, Some(user.id), client).await,
         }
     }
 
-    async fn find_account(&self, email: &EmailAddress) -> Result<Option<(User, PasswordCredential)>, Fault> {
-        Ok(self.store().read().await?.credentials().find_by_address(email).await?)
+    /// The account, and whether its user has logged in from the device before; as many statements whether or not there
+    /// is one.
+    async fn find_account(
+        &self,
+        email: &EmailAddress,
+        device: Option<&DeviceToken>,
+    ) -> Result<(Option<(User, PasswordCredential)>, bool), Fault> {
+        const NOBODY: UserId = UserId::from_uuid(uuid::Uuid::nil());
+        let mut unit = self.store().read().await?;
+        let account = unit.credentials().find_by_address(email).await?;
+        let Some(device) = device else { return Ok((account, false)) };
+        let user_id = account.as_ref().map_or(NOBODY, |(user, _)| user.id);
+        let trusted = unit.sessions().trusts_device(user_id, device.digest()).await?;
+        Ok((account, trusted))
+    }
+
+    /// The token that a device is known by from now on: its own, where it brought one.
+    pub(crate) fn device_or_new(&self, device: Option<DeviceToken>) -> Result<DeviceToken, Fault> {
+        match device {
+            Some(device) => Ok(device),
+            None => Ok(self.parts().device_tokens.generate(&*self.parts().entropy)?),
+        }
     }
 
     /// Writes session, refresh token, upgraded hash and security event in one unit; `None` when the account or
@@ -79,6 +115,8 @@ impl Auth {
         &self,
         checked: &PasswordCredential,
         upgraded: Option<&PasswordHashString>,
+        attempt: &Attempt,
+        device: &DeviceToken,
         client: &Client,
     ) -> Result<Option<SessionGrant>, Fault> {
         let now = self.now();
@@ -91,7 +129,9 @@ impl Auth {
                 // When a login at the same moment has upgraded it already, its hash is as good.
                 unit.credentials().upgrade_hash(checked.user_id, &checked.hash, new).await?;
             }
+            self.settle_attempt(&mut *unit, attempt).await?;
             unit.sessions().insert(&session, &refresh_token.hash()).await?;
+            unit.sessions().trust_device(user.id, device.digest(), DeviceTokens::MOST, now).await?;
             let over = unit.sessions().end_oldest(user.id, self.settings().sessions.most_per_user, now).await?;
             self.note_all_ended(&over, now);
             self.notice_unusual(&mut *unit, &user, client, now).await?;
@@ -101,7 +141,8 @@ impl Auth {
             Ok(Some(user))
         })
         .await?;
-        user.map(|user| self.grant(&session, user, refresh_token, now)).transpose()
+        let grant = user.map(|user| self.grant(&session, user, refresh_token, now)).transpose()?;
+        Ok(grant.map(|grant| SessionGrant { device_token: Some(device.clone()), ..grant }))
     }
 
     /// Records a refused login and gives the answer that belongs to it.
@@ -131,20 +172,21 @@ mod tests {
 
     use crate::password::HashingError;
     use crate::unusual_login::device_digest;
-    use doorward_domain::store::{DeviceSeen, MockUnit};
+    use doorward_domain::store::{DeviceSeen, MockUnit, Taken, ThrottleKey};
     use doorward_domain::{Mail, MailKind, SecurityEvent, SessionId, StoreError};
     use secrecy::ExposeSecret;
 
     use super::*;
+    use crate::ThrottleKeys;
     use crate::testing::{
-        DAY, NOW, Seen, Setup, USER_ID, VERSION, client, collision, credential, disabled_user, email, hash,
-        issued_text, password, queueing, recording, user,
+        CountingEntropy, DAY, NOW, Seen, Setup, USER_ID, VERSION, attempting, client, collision, credential,
+        disabled_user, email, hash, issued_text, password, queueing, recording, root_secret, user,
     };
 
     const RIGHT: Verification = Verification::Right { upgraded: None };
 
     fn claim() -> Login {
-        Login { email: email(), password: password("correct horse battery staple") }
+        Login { email: email(), password: password("correct horse battery staple"), device: None }
     }
 
     /// A service that knows this account, and whose hasher finds this.
@@ -157,6 +199,7 @@ mod tests {
 
         let mut setup = Setup::new(mode);
         setup.store.plan_read(unit);
+        setup.store.plan_write(attempting());
         let store = Arc::clone(&setup.store);
         setup.hasher.expect_verify().times(1).returning(move |given, hash| {
             assert_eq!(given.expose(), "correct horse battery staple");
@@ -244,6 +287,7 @@ mod tests {
         }
 
         let setup_disabled = setup(RegistrationMode::Verified, Some(disabled_user()), Ok(RIGHT));
+        setup_disabled.store.plan_write(attempting());
         let unit = recording(EventKind::Login, EventReason::AccountDisabled, Some(USER_ID));
         let written = setup_disabled.store.plan_write(unit);
         let outcome = setup_disabled.auth().login(claim(), &client()).await;
@@ -251,6 +295,7 @@ mod tests {
         assert!(written.yes());
 
         let setup_unverified = setup(RegistrationMode::Verified, Some(unverified()), Ok(RIGHT));
+        setup_unverified.store.plan_write(attempting());
         let unit = recording(EventKind::Login, EventReason::EmailNotVerified, Some(USER_ID));
         let written = setup_unverified.store.plan_write(unit);
         let outcome = setup_unverified.auth().login(claim(), &client()).await;
@@ -355,11 +400,15 @@ mod tests {
     #[pollster::test]
     async fn a_full_hashing_queue_writes_nothing() {
         let setup = setup(RegistrationMode::Verified, Some(user()), Err(HashingError::Overloaded));
+        let mut unit = MockUnit::default();
+        unit.throttles.expect_take_back_guess().times(1).returning(|_, _| Ok(()));
+        let given_back = setup.store.plan_write(unit);
 
         let outcome = setup.auth().login(claim(), &client()).await;
 
         let overloaded = matches!(outcome, Err(LoginError::Fault(Fault::Hashing(HashingError::Overloaded))));
         assert!(overloaded, "{outcome:?}");
+        assert!(given_back.yes(), "the password was not tried, and must not count");
     }
 
     #[pollster::test]
@@ -427,10 +476,102 @@ mod tests {
             let mut unit = recording(EventKind::Login, reason, Some(USER_ID));
             unit.credentials.expect_note_failure().returning(|_| panic!("a failure was counted"));
             let setup = setup(RegistrationMode::Verified, Some(account), Ok(RIGHT));
+            setup.store.plan_write(attempting());
             let written = setup.store.plan_write(unit);
 
             assert!(setup.auth().login(claim(), &client()).await.is_err(), "{reason:?}");
             assert!(written.yes());
         }
+    }
+
+    /// A unit that counts an attempt for this, and what it was for.
+    fn counting(counted: &Seen<(ThrottleKey, bool)>) -> MockUnit {
+        let mut unit = MockUnit::default();
+        let seen = counted.clone();
+        unit.throttles.expect_begin_guess().times(1).returning(move |key, _, kept, _| {
+            seen.note((*key, kept));
+            Ok(Taken::Yes)
+        });
+        unit
+    }
+
+    /// A service in which a device may be one that the user has logged in from, and whose hasher finds the password wrong.
+    fn from_device(account: Option<User>, trusted: bool, counted: &Seen<(ThrottleKey, bool)>) -> Setup {
+        let account = account.map(|user| (user, credential()));
+        let mut unit = MockUnit::default();
+        unit.credentials.expect_find_by_address().times(1).returning(move |_| Ok(account.clone()));
+        unit.sessions.expect_trusts_device().times(1).returning(move |_, _| Ok(trusted));
+        let mut setup = Setup::new(RegistrationMode::Verified);
+        setup.store.plan_read(unit);
+        setup.store.plan_write(counting(counted));
+        setup.hasher.expect_verify().times(1).returning(|_, _| Ok(Verification::Wrong));
+        setup
+    }
+
+    #[pollster::test]
+    async fn wrong_passwords_count_for_the_address_but_from_a_known_device_for_that_alone() {
+        let tokens = DeviceTokens::new(&root_secret());
+        let device = tokens.generate(&CountingEntropy::starting_at(70)).unwrap();
+        let keys = ThrottleKeys::new(&root_secret());
+        let (by_address, by_device) = (Guess::Address(&email()).key(&keys), Guess::Device(USER_ID, &device).key(&keys));
+        for (account, trusted, expected) in [
+            (Some(user()), true, (by_device, true)),
+            (Some(user()), false, (by_address, true)),
+            // What a store finds of nobody opens no count.
+            (None, true, (by_address, false)),
+        ] {
+            let counted = Seen::default();
+            let (reason, user_id) = match &account {
+                Some(user) => (EventReason::WrongPassword, Some(user.id)),
+                None => (EventReason::UnknownAccount, None),
+            };
+            let setup = from_device(account, trusted, &counted);
+            setup.store.plan_write(recording(EventKind::Login, reason, user_id));
+            let claim = Login { device: Some(tokens.text(&device)), ..claim() };
+
+            let outcome = setup.auth().login(claim, &client()).await;
+
+            assert!(matches!(outcome, Err(LoginError::InvalidCredentials)), "{outcome:?}");
+            assert_eq!(counted.only(), expected);
+        }
+    }
+
+    #[pollster::test]
+    async fn a_device_token_that_is_not_from_here_is_no_device() {
+        let setup = setup(RegistrationMode::Verified, Some(user()), Ok(RIGHT));
+        let trusted = Seen::default();
+        let mut unit = beginning(&Seen::default(), &Seen::default());
+        let seen = trusted.clone();
+        unit.sessions.expect_trust_device().times(1).returning(move |_, digest, most, _| {
+            seen.note((digest, most));
+            Ok(())
+        });
+        setup.store.plan_write(unit);
+        let claim = Login { device: Some("dwd_made_up".to_owned().into()), ..claim() };
+
+        let grant = setup.auth().login(claim, &client()).await.unwrap();
+
+        let given = grant.device_token.unwrap();
+        assert_eq!(trusted.only(), (given.digest(), DeviceTokens::MOST), "another one is known from now on");
+    }
+
+    #[pollster::test]
+    async fn beyond_the_limit_no_password_is_looked_at() {
+        let mut setup = Setup::new(RegistrationMode::Verified);
+        let mut unit = MockUnit::default();
+        unit.credentials.expect_find_by_address().returning(|_| Ok(Some((user(), credential()))));
+        setup.store.plan_read(unit);
+        setup.hasher.expect_verify().returning(|_, _| panic!("a password was looked at"));
+        let mut unit = MockUnit::default();
+        let later = NOW.plus(30 * crate::testing::SECOND);
+        unit.throttles.expect_begin_guess().times(1).returning(move |_, _, _, _| Ok(Taken::NotBefore(later)));
+        setup.store.plan_write(unit);
+        let recorded = setup.store.plan_write(recording(EventKind::Login, EventReason::GuessLimit, Some(USER_ID)));
+
+        let outcome = setup.auth().login(claim(), &client()).await;
+
+        let Err(LoginError::Fault(Fault::TooOften(refused))) = outcome else { panic!("{outcome:?}") };
+        assert_eq!(refused.retry_after.as_secs(), 30);
+        assert!(recorded.yes());
     }
 }

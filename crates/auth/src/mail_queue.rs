@@ -7,6 +7,7 @@ use doorward_domain::{
     Client, EmailAddress, EntropyUnavailable, EventKind, EventReason, Mail, MailId, MailKind, User, UserId,
 };
 
+use crate::throttle::ByClient;
 use crate::unit::retrying;
 use crate::{Auth, Fault};
 
@@ -43,12 +44,15 @@ impl Auth {
         to: &EmailAddress,
         client: &Client,
     ) -> Result<(), Fault> {
+        self.take_for_client(ByClient::Mail, event, client).await?;
         retrying(|| async {
             let mail = self.new_mail(kind, to, None, client)?;
             let mut unit = self.store().write().await?;
             let queued = self.queue_requested(&mut *unit, &mail).await?;
             let reason = (!queued).then_some(EventReason::MailLimit);
-            unit.events().append(&self.event(event, reason, (None, None), client)?).await?;
+            if queued || self.refusals().is_written(event, EventReason::MailLimit, self.now()) {
+                unit.events().append(&self.event(event, reason, (None, None), client)?).await?;
+            }
             Ok(unit.commit().await?)
         })
         .await

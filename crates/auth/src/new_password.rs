@@ -4,7 +4,8 @@ use doorward_domain::{
     PasswordHashString, PasswordRefused, SessionId, User, UserId,
 };
 
-use crate::{Auth, Fault};
+use crate::throttle::Guess;
+use crate::{Auth, DeviceToken, DeviceTokens, Fault};
 
 impl Auth {
     /// Whether a password may be chosen.
@@ -23,7 +24,8 @@ impl Auth {
     }
 
     /// Sets a user's password, and ends what may be in the hands of somebody who knew the old one: every session but
-    /// `kept`, and every mailed token. Tells the user.
+    /// `kept`, every mailed token, and the trust in every device but `device`. Tells the user, and counts wrong passwords
+    /// from the start.
     ///
     /// The token that undoes a change of addresses stays: whoever took an account over by its address must not be able
     /// to destroy it.
@@ -34,10 +36,16 @@ impl Auth {
         credential: &PasswordCredential,
         reason: EndReason,
         kept: Option<SessionId>,
+        device: &DeviceToken,
         client: &Client,
     ) -> Result<(), Fault> {
         let now = self.now();
         unit.credentials().set(credential).await?;
+        for guess in [Guess::Address(&user.email), Guess::Session(user.id)] {
+            unit.throttles().clear_guesses(&guess.key(&self.parts().throttle_keys)).await?;
+        }
+        unit.sessions().forget_trusted_devices(user.id).await?;
+        unit.sessions().trust_device(user.id, device.digest(), DeviceTokens::MOST, now).await?;
         unit.one_time_tokens().revoke_all(user.id, Some(OneTimePurpose::UndoEmailChange), now).await?;
         unit.outbox().cancel(user.id, &user.email).await?;
         let ended = unit.sessions().end_all(user.id, kept, reason, now).await?;

@@ -71,6 +71,7 @@ mod tests {
             user_id: Some(USER_ID),
             session_id: None,
             client: Client::default(),
+            count: 1,
         }
     }
 

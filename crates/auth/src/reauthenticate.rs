@@ -2,6 +2,7 @@ use doorward_domain::{Client, EventKind, EventReason, Password, PasswordCredenti
 use thiserror::Error;
 
 use crate::password::Verification;
+use crate::throttle::Guess;
 use crate::{Auth, CurrentUser, Fault, Unauthenticated};
 
 /// Why a user could not prove anew who they are.
@@ -20,7 +21,8 @@ pub enum ReauthenticationError {
 
 impl Auth {
     /// Checks the password of a user who is logged in, before something that a stolen session must not be enough
-    /// for (ASVS 7.5.1). A wrong one is recorded as a failed `act`, and counted as a failed log-in.
+    /// for (ASVS 7.5.1). A wrong one is recorded as a failed `act`, and counted as a failed log-in; who has a session has a
+    /// count of wrong ones of their own, so that no stranger can use it up.
     pub(crate) async fn reauthenticate(
         &self,
         current: &CurrentUser,
@@ -33,9 +35,11 @@ impl Auth {
         let Some(user) = user.filter(|user| !user.disabled()) else { return Err(Unauthenticated.into()) };
         let credential = unit.credentials().find(user.id).await.map_err(Fault::from)?;
         drop(unit);
+        let attempt = self.begin_attempt(act, Guess::Session(user.id), Some(user.id), client).await?;
         let hash = credential.as_ref().map(|credential| &credential.hash);
-        let verification = self.verify_password(password, hash).await?;
+        let verification = self.verify_attempt(password, hash, &attempt).await?;
         if let (Some(credential), Some(Verification::Right { .. })) = (credential, verification) {
+            self.end_attempt(&attempt).await?;
             return Ok((user, credential));
         }
         self.record_failed_password(act, EventReason::WrongPassword, Some(user.id), client).await?;
@@ -53,7 +57,7 @@ mod tests {
     use crate::RegistrationMode;
     use crate::password::HashingError;
     use crate::testing::{
-        Setup, USER_ID, VERSION, client, credential, current_user, disabled_user, password, recording, user,
+        Setup, USER_ID, VERSION, attempting, client, credential, current_user, disabled_user, password, recording, user,
     };
 
     const ACT: EventKind = EventKind::PasswordChange;
@@ -102,12 +106,14 @@ mod tests {
         let mut setup = setup();
         setup.store.plan_read(finding(Some(credential())));
         checks(&mut setup, Some(credential()), Ok(RIGHT));
+        let counted = [setup.store.plan_write(attempting()), setup.store.plan_write(attempting())];
         let auth = setup.auth();
 
         let outcome = auth.reauthenticate(&current_user(&auth), &password(PASSWORD), ACT, &client()).await;
 
         let (found, checked) = outcome.unwrap();
         assert_eq!((found, checked.user_id, checked.version), (user(), USER_ID, VERSION));
+        assert!(counted.iter().all(crate::testing::Committed::yes));
     }
 
     #[pollster::test]
@@ -122,6 +128,7 @@ mod tests {
             let mut setup = setup();
             setup.store.plan_read(finding(stored.clone()));
             checks(&mut setup, stored, Ok(found));
+            setup.store.plan_write(attempting());
             let written = setup.store.plan_write(counting());
             let auth = setup.auth();
 
@@ -139,6 +146,7 @@ mod tests {
         checks(&mut setup, Some(credential()), Err(HashingError::Unreadable));
         // The hash that makes up for the time, whatever it finds.
         checks(&mut setup, None, Ok(RIGHT));
+        setup.store.plan_write(attempting());
         let written = setup.store.plan_write(counting());
         let auth = setup.auth();
 
@@ -166,11 +174,16 @@ mod tests {
         let mut setup = setup();
         setup.store.plan_read(finding(Some(credential())));
         checks(&mut setup, Some(credential()), Err(HashingError::Overloaded));
+        setup.store.plan_write(attempting());
+        let mut unit = MockUnit::default();
+        unit.throttles.expect_take_back_guess().times(1).returning(|_, _| Ok(()));
+        let given_back = setup.store.plan_write(unit);
         let auth = setup.auth();
 
         let outcome = auth.reauthenticate(&current_user(&auth), &password(PASSWORD), ACT, &client()).await;
 
         let overloaded = matches!(outcome, Err(ReauthenticationError::Fault(Fault::Hashing(HashingError::Overloaded))));
         assert!(overloaded, "{outcome:?}");
+        assert!(given_back.yes());
     }
 }

@@ -46,11 +46,20 @@ impl Auth {
     ///
     /// [`RefreshError::InvalidRefreshToken`], recorded in the security log by then.
     pub async fn refresh(&self, request: RotateRefresh, client: &Client) -> Result<SessionGrant, RefreshError> {
+        if let Err(refused) = self.pass_refresh(client) {
+            self.record(EventKind::Refresh, EventReason::ClientLimit, (None, None), client).await?;
+            return Err(Fault::from(refused).into());
+        }
         let Some(token) = self.parts().refresh_tokens.recognise(&request.refresh_token) else {
             // Not from here, so the database need not be asked about it.
             self.record(EventKind::Refresh, EventReason::UnknownToken, (None, None), client).await?;
             return Err(RefreshError::InvalidRefreshToken);
         };
+        if let Err(refused) = self.pass_session(token.session_id()) {
+            let subject = (None, Some(token.session_id()));
+            self.record(EventKind::Refresh, EventReason::SessionLimit, subject, client).await?;
+            return Err(Fault::from(refused).into());
+        }
         let successor = self.parts().refresh_tokens.successor(&token);
         let now = self.now();
         let decision = retrying(|| async {

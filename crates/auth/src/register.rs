@@ -2,11 +2,13 @@ use doorward_domain::store::WriteUnit;
 use doorward_domain::{
     Client, DisplayName, EmailAddress, EventKind, EventReason, MailKind, Password, PasswordRefused, User, UserId,
 };
+use secrecy::SecretString;
 use thiserror::Error;
 
+use crate::throttle::ByClient;
 use crate::unit::retrying;
 use crate::unusual_login::device_digest;
-use crate::{Auth, Fault, SessionGrant};
+use crate::{Auth, DeviceTokens, Fault, SessionGrant};
 
 /// A wish to have an account.
 #[derive(Clone, Debug)]
@@ -17,6 +19,8 @@ pub struct Register {
     pub password: Password,
     /// What the user wishes to be called.
     pub name: Option<DisplayName>,
+    /// What an earlier log-in from this device was given to be known again.
+    pub device: Option<SecretString>,
 }
 
 /// Who may register.
@@ -73,6 +77,7 @@ impl Auth {
             self.record(EventKind::Register, EventReason::RegistrationClosed, (None, None), client).await?;
             return Err(RegisterError::Closed);
         }
+        self.take_for_client(ByClient::Register, EventKind::Register, client).await?;
         self.check_new_password(&request.password, &request.email)?;
         let hash = self.parts().hasher.hash(&request.password).await.map_err(Fault::from)?;
 
@@ -96,6 +101,8 @@ impl Auth {
             RegistrationMode::Verified | RegistrationMode::Closed => None,
         };
 
+        let device = request.device.as_ref().and_then(|text| self.parts().device_tokens.recognise(text));
+        let device = self.device_or_new(device)?;
         let added = retrying(|| async {
             let mut unit = self.store().write().await?;
             let added = unit.users().insert_new(&user).await?;
@@ -105,6 +112,7 @@ impl Auth {
                 if let Some((session, refresh_token)) = &opened {
                     unit.sessions().insert(session, &refresh_token.hash()).await?;
                     unit.sessions().note_device(user.id, device_digest(user.id, client), now).await?;
+                    unit.sessions().trust_device(user.id, device.digest(), DeviceTokens::MOST, now).await?;
                 }
                 let mail = self.new_mail(MailKind::VerifyEmail, &user.email, Some(user.id), client)?;
                 self.queue_requested(&mut *unit, &mail).await?;
@@ -126,6 +134,7 @@ impl Auth {
             Some(_) if !added => Err(RegisterError::EmailTaken),
             Some((session, refresh_token)) => {
                 let grant = self.grant(&session, user, refresh_token, now)?;
+                let grant = SessionGrant { device_token: Some(device), ..grant };
                 Ok(Registration::SessionStarted(Box::new(grant)))
             }
         }
@@ -166,7 +175,7 @@ mod tests {
     const PASSWORD: &str = "correct horse battery staple";
 
     fn wish(text: &str) -> Register {
-        Register { email: email(), password: password(text), name: DisplayName::parse("Ada").ok() }
+        Register { email: email(), password: password(text), name: DisplayName::parse("Ada").ok(), device: None }
     }
 
     /// Expects one password to be hashed, while no unit is open.

@@ -41,6 +41,7 @@ impl Auth {
         unit.one_time_tokens().revoke_all(user.id, spared, now).await?;
         unit.outbox().cancel(user.id, &user.email).await?;
         unit.outbox().cancel(user.id, new).await?;
+        unit.sessions().forget_trusted_devices(user.id).await?;
         let ended = unit.sessions().end_all(user.id, None, EndReason::EmailChanged, now).await?;
         self.note_all_ended(&ended, now);
         Ok(())

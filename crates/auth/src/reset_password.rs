@@ -5,8 +5,9 @@ use doorward_domain::{
 use secrecy::SecretString;
 use thiserror::Error;
 
+use crate::throttle::ByClient;
 use crate::unit::retrying;
-use crate::{Auth, Fault, OneTimeTokenError};
+use crate::{Auth, DeviceToken, Fault, OneTimeTokenError};
 
 /// A wish for a mail that lets its reader set a new password.
 #[derive(Clone, Debug)]
@@ -22,6 +23,8 @@ pub struct ResetPassword {
     pub token: SecretString,
     /// The password to set.
     pub password: Password,
+    /// What an earlier log-in from this device was given to be known again.
+    pub device: Option<SecretString>,
 }
 
 /// Why the password was not reset.
@@ -65,12 +68,18 @@ impl Auth {
     /// Sets a new password. Ends every session of the user and every other mailed token but the one that undoes a
     /// change of addresses: whoever took an account over by its address must not be able to destroy that.
     ///
-    /// Who reads the mail has proved that the address is theirs, so it counts as verified.
+    /// Who reads the mail has proved that the address is theirs, so it counts as verified, and their device is known from
+    /// now on and no other: however many strangers guess, who reads their mail gets in. Gives what the device is known by.
     ///
     /// # Errors
     ///
     /// [`ResetPasswordError`]. A refused token is in the security log by then.
-    pub async fn reset_password(&self, request: ResetPassword, client: &Client) -> Result<(), ResetPasswordError> {
+    pub async fn reset_password(
+        &self,
+        request: ResetPassword,
+        client: &Client,
+    ) -> Result<DeviceToken, ResetPasswordError> {
+        self.take_for_client(ByClient::Token, EventKind::PasswordReset, client).await?;
         let Some(token) = self.parts().one_time_tokens.recognise(&request.token, PURPOSE) else {
             return Ok(self.refuse_token(EventKind::PasswordReset, client).await?);
         };
@@ -80,8 +89,10 @@ impl Auth {
         };
         self.check_new_password(&request.password, &user.email)?;
         let hash = self.parts().hasher.hash(&request.password).await.map_err(Fault::from)?;
-        if self.set_by_token(&token, hash, client).await? {
-            Ok(())
+        let device = request.device.as_ref().and_then(|text| self.parts().device_tokens.recognise(text));
+        let device = self.device_or_new(device)?;
+        if self.set_by_token(&token, hash, &device, client).await? {
+            Ok(device)
         } else {
             Ok(self.refuse_token(EventKind::PasswordReset, client).await?)
         }
@@ -97,6 +108,7 @@ impl Auth {
         &self,
         token: &OneTimeTokenHash,
         hash: PasswordHashString,
+        device: &DeviceToken,
         client: &Client,
     ) -> Result<bool, Fault> {
         let now = self.now();
@@ -110,7 +122,8 @@ impl Auth {
                 return Ok(false);
             }
             let credential = self.new_credential(user.id, hash.clone())?;
-            self.replace_password(&mut *unit, &user, &credential, EndReason::PasswordReset, None, client).await?;
+            let reason = EndReason::PasswordReset;
+            self.replace_password(&mut *unit, &user, &credential, reason, None, device, client).await?;
             let event = self.event(EventKind::PasswordReset, None, (Some(user.id), None), client)?;
             unit.events().append(&event).await?;
             unit.commit().await?;
@@ -143,7 +156,7 @@ mod tests {
     }
 
     fn request() -> ResetPassword {
-        ResetPassword { token: token().text(), password: password(PASSWORD) }
+        ResetPassword { token: token().text(), password: password(PASSWORD), device: None }
     }
 
     /// It was sent to another spelling of the user's address.
@@ -194,7 +207,7 @@ mod tests {
         recording(EventKind::PasswordReset, EventReason::InvalidToken, None)
     }
 
-    fn is_invalid(outcome: &Result<(), ResetPasswordError>) -> bool {
+    fn is_invalid(outcome: &Result<DeviceToken, ResetPasswordError>) -> bool {
         matches!(outcome, Err(ResetPasswordError::InvalidToken))
     }
 

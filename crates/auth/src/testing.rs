@@ -13,7 +13,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use doorward_domain::store::{
     CredentialRepo, DeviceSeen, EventLog, KeyRepo, MockUnit, OneTimeTokenRepo, Outbox, ReadUnit, Repositories,
-    RevocationLog, SessionRepo, UserRepo, WriteUnit,
+    RevocationLog, SessionRepo, Taken, ThrottleRepo, UserRepo, WriteUnit,
 };
 use doorward_domain::{
     Client, CredentialVersion, EmailAddress, Entropy, EntropyUnavailable, EventKind, EventReason, Locale, Mail,
@@ -27,8 +27,9 @@ use uuid::Uuid;
 use crate::password::{MockPasswordHasher, MockPasswordScreen};
 use crate::token::{AccessClaims, AccessToken, MockTokenIssuer, MockTokenVerifier, TokenRefused, TokenSettings};
 use crate::{
-    AccessTokens, Auth, AuthParts, AuthSettings, AuthenticationError, CurrentUser, MasterKey, MemoryRevocations,
-    OneTimeTokens, RefreshTokens, RegistrationMode, Revocations, RootSecret, Standing, Unauthenticated,
+    AccessTokens, Auth, AuthParts, AuthSettings, AuthenticationError, CurrentUser, DeviceTokens, EventChain, MasterKey,
+    MemoryRevocations, OneTimeTokens, RefreshTokens, RegistrationMode, Revocations, RootSecret, Standing, ThrottleKeys,
+    ThrottlePolicy, Unauthenticated,
 };
 
 pub(crate) use self::mailed_token::MailedToken;
@@ -85,6 +86,7 @@ impl Setup {
                 registration,
                 passwords: PasswordPolicy::default(),
                 sessions: SessionPolicy::default(),
+                throttles: ThrottlePolicy::without_clients(),
                 access_token_lifetime: TokenSettings::DEFAULT_LIFETIME,
                 staleness: Duration::from_secs(30),
                 remembered_tokens: AccessTokens::REMEMBERED,
@@ -113,6 +115,9 @@ impl Setup {
             refresh_tokens: refresh_tokens(),
             revocations,
             one_time_tokens: one_time_tokens(),
+            device_tokens: DeviceTokens::new(&root_secret()),
+            throttle_keys: ThrottleKeys::new(&root_secret()),
+            event_chain: EventChain::new(&root_secret()),
             composer: Arc::new(self.composer),
             transport: Arc::new(self.transport),
             settings: self.settings,
@@ -239,6 +244,9 @@ impl Repositories for TestUnit {
     fn outbox(&mut self) -> &mut dyn Outbox {
         self.unit.outbox()
     }
+    fn throttles(&mut self) -> &mut dyn ThrottleRepo {
+        self.unit.throttles()
+    }
 }
 
 impl ReadUnit for TestUnit {}
@@ -349,13 +357,17 @@ pub(crate) fn expect_event(
 }
 
 /// What happens in passing at a log-in or a registration, unless the test has expectations of its own: no wrong
-/// passwords came before, the device is known, nobody has registered an address that is changed to, and the address
-/// has been mailed enough.
+/// passwords came before, the device is known, nobody has registered an address that is changed to, the address has been
+/// mailed enough, and passwords may be tried.
 fn expect_ordinary(unit: &mut MockUnit) {
     unit.credentials.expect_note_failure().returning(|_| Ok(()));
     unit.credentials.expect_take_failures().returning(|_| Ok(0));
     unit.sessions.expect_end_oldest().returning(|_, _, _| Ok(Vec::new()));
     unit.sessions.expect_note_device().returning(|_, _, _| Ok(DeviceSeen::Known));
+    unit.sessions.expect_trust_device().returning(|_, _, _, _| Ok(()));
+    unit.sessions.expect_forget_trusted_devices().returning(|_| Ok(()));
+    unit.throttles.expect_begin_guess().returning(|_, _, _, _| Ok(Taken::Yes));
+    unit.throttles.expect_clear_guesses().returning(|_| Ok(()));
     unit.users.expect_delete_unverified().returning(|_, _, _| Ok(()));
     unit.outbox.expect_take_allowance().returning(|_, _, _, _| Ok(false));
 }
@@ -374,6 +386,11 @@ pub(crate) fn recording(kind: EventKind, reason: EventReason, user_id: Option<Us
     let mut unit = MockUnit::default();
     expect_event(&mut unit, kind, Some(reason), (user_id, None));
     unit
+}
+
+/// A unit that counts an attempt with a password, or counts from the start, and nothing else.
+pub(crate) fn attempting() -> MockUnit {
+    MockUnit::default()
 }
 
 pub(crate) fn collision() -> StoreError {

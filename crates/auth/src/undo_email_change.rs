@@ -2,6 +2,7 @@ use doorward_domain::{Client, EventKind, MailKind, OneTimePurpose};
 use secrecy::SecretString;
 
 use crate::replace_email::unless_taken;
+use crate::throttle::ByClient;
 use crate::unit::retrying;
 use crate::{Auth, OneTimeTokenError};
 
@@ -22,6 +23,7 @@ impl Auth {
     /// its own by now.
     pub async fn undo_email_change(&self, request: UndoEmailChange, client: &Client) -> Result<(), OneTimeTokenError> {
         let act = EventKind::EmailChangeUndo;
+        self.take_for_client(ByClient::Token, act, client).await?;
         let Some(hash) = self.parts().one_time_tokens.recognise(&request.token, OneTimePurpose::UndoEmailChange) else {
             return self.refuse_token(act, client).await;
         };

@@ -1,6 +1,7 @@
 use doorward_domain::{Client, EmailAddress, EventKind, MailKind, OneTimePurpose};
 use secrecy::SecretString;
 
+use crate::throttle::ByClient;
 use crate::unit::retrying;
 use crate::{Auth, Fault, OneTimeTokenError};
 
@@ -38,6 +39,7 @@ impl Auth {
     /// [`OneTimeTokenError::InvalidToken`], in the security log by then.
     pub async fn verify_email(&self, request: VerifyEmail, client: &Client) -> Result<(), OneTimeTokenError> {
         const PURPOSE: OneTimePurpose = OneTimePurpose::VerifyEmail;
+        self.take_for_client(ByClient::Token, EventKind::VerifyEmail, client).await?;
         let now = self.now();
         let verified = match self.parts().one_time_tokens.recognise(&request.token, PURPOSE) {
             None => false,

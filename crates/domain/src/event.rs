@@ -18,6 +18,9 @@ pub struct SecurityEvent {
     pub session_id: Option<SessionId>,
     /// Where it came from.
     pub client: Client,
+    /// How many times it happened: 1, but for refusals that came in such numbers that they were only counted. Those say
+    /// nothing of users, sessions and clients.
+    pub count: u32,
 }
 
 names! {
@@ -37,6 +40,8 @@ names! {
         SessionEnd = "session_end",
         /// Somebody asked for something that a user owns.
         ResourceAccess = "resource_access",
+        /// A request was refused before it came to anything, or failed.
+        Request = "request",
         /// A user changed their own profile.
         ProfileChange = "profile_change",
         /// A mail to verify an address was asked for.
@@ -63,6 +68,10 @@ names! {
         UserEnable = "user_enable",
         /// An operator gave a user other roles.
         RolesChange = "roles_change",
+        /// An operator had a mail sent again.
+        MailRetry = "mail_retry",
+        /// An operator threw a mail away.
+        MailDrop = "mail_drop",
         /// A signing key was made.
         KeyRotate = "key_rotate",
         /// A signing key was revoked.
@@ -107,6 +116,18 @@ names! {
         InvalidToken = "invalid_token",
         /// The address has had as many mails within the hour as it may.
         MailLimit = "mail_limit",
+        /// The account was tried with too many wrong passwords.
+        GuessLimit = "guess_limit",
+        /// The client did the same too often.
+        ClientLimit = "client_limit",
+        /// The session was refreshed too often.
+        SessionLimit = "session_limit",
+        /// A page of another origin sent it.
+        OtherOrigin = "other_origin",
+        /// The user does not have the role that it takes.
+        MissingRole = "missing_role",
+        /// Something went wrong that nobody foresaw.
+        UnexpectedError = "unexpected_error",
     }
 }
 

@@ -12,7 +12,8 @@
 //! | who a user is and what proves it | [`User`], [`PasswordCredential`] |
 //! | how long a session lives, when a refresh token is a replay | [`Session`], [`judge_reuse`] |
 //! | who may reach data that somebody owns | [`OwnerScope`] |
-//! | what is written to the security log | [`SecurityEvent`] |
+//! | what is written to the security log | [`SecurityEvent`], [`EventRecord`] |
+//! | how often something may be tried | [`Rate`], [`GuessPolicy`], [`ClientNetwork`] |
 //! | what is mailed, and what a mailed token is good for | [`Mail`], [`OneTimeToken`] |
 //! | how to put Doorward on another database | [`store`] |
 
@@ -20,15 +21,18 @@ mod client;
 mod credential;
 mod email;
 mod event;
+mod event_record;
 mod id;
 mod key;
 mod locale;
 mod mail;
 mod name;
 mod names;
+mod network;
 mod one_time;
 mod owner;
 mod password;
+mod rate;
 mod refresh;
 mod revocation;
 mod role;
@@ -42,6 +46,7 @@ pub use client::{Client, RequestId, UserAgent};
 pub use credential::{PasswordCredential, PasswordHashString};
 pub use email::{EmailAddress, InvalidEmail};
 pub use event::{EventKind, EventReason, SecurityEvent};
+pub use event_record::{EventRecord, UnknownRecord};
 pub use id::{CredentialVersion, EventId, MailId, SessionId, UserId, new_v7};
 pub use key::{KeyAlgorithm, KeyId, SealedKey, SealedSecret, UnknownAlgorithm};
 pub use locale::{InvalidLocale, Locale};
@@ -51,9 +56,11 @@ pub use mail::{
 #[cfg(feature = "mocks")]
 pub use mail::{MockMailComposer, MockMailTransport};
 pub use name::{DisplayName, InvalidName};
+pub use network::ClientNetwork;
 pub use one_time::{OneTimePurpose, OneTimeToken, OneTimeTokenHash};
 pub use owner::OwnerScope;
 pub use password::{Password, PasswordPolicy, PasswordRefused};
+pub use rate::{GuessPolicy, Rate};
 pub use refresh::{RefreshTokenHash, RefreshTokenRecord, Reuse, judge_reuse};
 pub use revocation::{RecordedRevocation, Revocation};
 pub use role::{InvalidRole, Role};

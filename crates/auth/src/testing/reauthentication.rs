@@ -1,7 +1,7 @@
 use doorward_domain::User;
 use doorward_domain::store::MockUnit;
 
-use super::{Setup, USER_ID, VERSION, credential, user};
+use super::{Setup, USER_ID, VERSION, attempting, credential, user};
 use crate::RegistrationMode;
 use crate::password::Verification;
 
@@ -17,6 +17,11 @@ pub(crate) fn checking(found: Verification) -> Setup {
     let find = unit.credentials.expect_find().times(1);
     find.withf(|id| *id == USER_ID).returning(|_| Ok(Some(credential())));
     setup.store.plan_read(unit);
+    setup.store.plan_write(attempting());
+    if found != Verification::Wrong {
+        // The right password has wrong ones counted from the start.
+        setup.store.plan_write(attempting());
+    }
     setup.hasher.expect_verify().times(1).returning(move |given, _| {
         assert_eq!(given.expose(), GIVEN);
         Ok(found.clone())

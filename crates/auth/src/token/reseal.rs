@@ -53,6 +53,7 @@ pub async fn reseal(
             user_id: None,
             session_id: None,
             client: Client::default(),
+            count: 1,
         };
         unit.events().append(&event).await?;
         unit.commit().await?;

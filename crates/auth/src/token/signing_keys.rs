@@ -228,6 +228,7 @@ impl SigningKeys {
             user_id: None,
             session_id: None,
             client: Client::default(),
+            count: 1,
         })
     }
 

@@ -1,12 +1,70 @@
 use async_trait::async_trait;
 
-use crate::{EventId, SecurityEvent, StoreError, UserId};
+use crate::{EventId, EventRecord, SecurityEvent, StoreError, UserId};
 
-/// The security log. Entries are added and never changed.
+/// A link of the chain: what ties an entry of the log to all that were sealed before it.
+pub type ChainLink = [u8; 32];
+
+/// A place on the chain: how many entries were sealed up to here, and the link of the last one. What keeps it from being
+/// made up is its tag.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ChainPlace {
+    /// The position of the last entry, counted from 1; 0 before the first.
+    pub position: i64,
+    /// Its link; zeros before the first.
+    pub link: ChainLink,
+    /// Made of both with the chain's key; zeros where nothing was sealed yet.
+    pub tag: ChainLink,
+}
+
+impl ChainPlace {
+    /// Before the first entry.
+    pub const START: Self = Self { position: 0, link: [0; 32], tag: [0; 32] };
+}
+
+/// The two ends of the chain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ChainEnds {
+    /// The newest entry that was sealed.
+    pub head: ChainPlace,
+    /// Up to where old entries have been deleted.
+    pub cut: ChainPlace,
+}
+
+/// An entry that has its place on the chain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EventSeal {
+    /// Its position, counted from 1.
+    pub position: i64,
+    /// Which entry it is.
+    pub event_id: EventId,
+    /// What ties it to the one before.
+    pub link: ChainLink,
+}
+
+/// An entry with its seal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SealedRecord {
+    /// The seal.
+    pub seal: EventSeal,
+    /// The entry; `None` where it is gone.
+    pub record: Option<EventRecord>,
+}
+
+/// An entry that is neither sealed nor waits to be, and nobody but an intruder leaves one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LooseEvent {
+    /// It was put into the log past all that Doorward does.
+    Unsealed(EventId),
+    /// It was removed before it was sealed.
+    Vanished(EventId),
+}
+
+/// The security log. Entries are added and never changed; only those up to the cut can be deleted.
 #[cfg_attr(feature = "mocks", mockall::automock)]
 #[async_trait]
 pub trait EventLog: Send {
-    /// Adds an entry.
+    /// Adds an entry, which waits to be sealed from the moment when the unit commits.
     async fn append(&mut self, event: &SecurityEvent) -> Result<(), StoreError>;
 
     /// The newest entries, newest first.
@@ -20,4 +78,30 @@ pub trait EventLog: Send {
         before: Option<EventId>,
         limit: u32,
     ) -> Result<Vec<SecurityEvent>, StoreError>;
+
+    /// Whether entries wait to be sealed.
+    async fn has_unsealed(&mut self) -> Result<bool, StoreError>;
+
+    /// Up to `limit` entries that wait to be sealed, the oldest first. However late an entry's unit commits, it is among
+    /// them from then on.
+    async fn unsealed(&mut self, limit: u32) -> Result<Vec<EventRecord>, StoreError>;
+
+    /// The two ends of the chain, which MUST NOT be moved by another unit until this one ends; `None` while another unit
+    /// holds them, without waiting for it.
+    async fn hold_chain(&mut self) -> Result<Option<ChainEnds>, StoreError>;
+
+    /// The two ends of the chain.
+    async fn chain(&mut self) -> Result<ChainEnds, StoreError>;
+
+    /// Puts entries onto the chain, behind `head`, and moves it. The unit MUST hold the chain.
+    async fn seal(&mut self, seals: &[EventSeal], head: &ChainPlace) -> Result<(), StoreError>;
+
+    /// Up to `limit` entries that were sealed behind this position, in the order of the chain.
+    async fn sealed(&mut self, after: i64, limit: u32) -> Result<Vec<SealedRecord>, StoreError>;
+
+    /// Up to `limit` entries that are neither sealed nor wait to be.
+    async fn loose(&mut self, limit: u32) -> Result<Vec<LooseEvent>, StoreError>;
+
+    /// Moves the cut and deletes the entries up to it, with their seals. The unit MUST hold the chain.
+    async fn cut(&mut self, cut: &ChainPlace) -> Result<(), StoreError>;
 }

@@ -24,6 +24,7 @@ mod one_time_tokens;
 mod outbox;
 mod revocations;
 mod sessions;
+mod throttles;
 mod users;
 
 use std::error::Error;
@@ -34,9 +35,9 @@ use thiserror::Error;
 pub use credentials::CredentialRepo;
 #[cfg(feature = "mocks")]
 pub use credentials::MockCredentialRepo;
-pub use events::EventLog;
 #[cfg(feature = "mocks")]
 pub use events::MockEventLog;
+pub use events::{ChainEnds, ChainLink, ChainPlace, EventLog, EventSeal, LooseEvent, SealedRecord};
 pub use keys::KeyRepo;
 #[cfg(feature = "mocks")]
 pub use keys::MockKeyRepo;
@@ -52,6 +53,9 @@ pub use revocations::{RevocationLog, RevocationPosition};
 #[cfg(feature = "mocks")]
 pub use sessions::MockSessionRepo;
 pub use sessions::{DeviceSeen, SessionRepo};
+#[cfg(feature = "mocks")]
+pub use throttles::MockThrottleRepo;
+pub use throttles::{Taken, ThrottleKey, ThrottleRepo};
 #[cfg(feature = "mocks")]
 pub use users::MockUserRepo;
 pub use users::UserRepo;
@@ -127,6 +131,8 @@ pub trait Repositories: Send {
     fn one_time_tokens(&mut self) -> &mut dyn OneTimeTokenRepo;
     /// The mails that wait to be delivered.
     fn outbox(&mut self) -> &mut dyn Outbox;
+    /// How often something was tried.
+    fn throttles(&mut self) -> &mut dyn ThrottleRepo;
 }
 
 /// A unit of work that only reads. Ends when it is dropped.
@@ -154,8 +160,8 @@ mod mocks {
 
     use super::{
         CredentialRepo, EventLog, KeyRepo, MockCredentialRepo, MockEventLog, MockKeyRepo, MockOneTimeTokenRepo,
-        MockOutbox, MockRevocationLog, MockSessionRepo, MockUserRepo, OneTimeTokenRepo, Outbox, ReadUnit, Repositories,
-        RevocationLog, SessionRepo, StoreError, UserRepo, WriteUnit, async_trait,
+        MockOutbox, MockRevocationLog, MockSessionRepo, MockThrottleRepo, MockUserRepo, OneTimeTokenRepo, Outbox,
+        ReadUnit, Repositories, RevocationLog, SessionRepo, StoreError, ThrottleRepo, UserRepo, WriteUnit, async_trait,
     };
 
     /// A unit of work whose repositories are mocks, and which remembers whether it was committed.
@@ -170,6 +176,7 @@ mod mocks {
         pub revocations: MockRevocationLog,
         pub one_time_tokens: MockOneTimeTokenRepo,
         pub outbox: MockOutbox,
+        pub throttles: MockThrottleRepo,
         /// Becomes true when the unit is committed; shared with the test.
         pub committed: Arc<AtomicBool>,
     }
@@ -198,6 +205,9 @@ mod mocks {
         }
         fn outbox(&mut self) -> &mut dyn Outbox {
             &mut self.outbox
+        }
+        fn throttles(&mut self) -> &mut dyn ThrottleRepo {
+            &mut self.throttles
         }
     }
 

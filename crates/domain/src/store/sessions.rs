@@ -106,4 +106,20 @@ pub trait SessionRepo: Send {
         device: [u8; 32],
         now: Timestamp,
     ) -> Result<DeviceSeen, StoreError>;
+
+    /// Whether the user has logged in from the device with this digest, which the device itself can show: one statement,
+    /// whether or not there is such a user.
+    async fn trusts_device(&mut self, user_id: UserId, device: [u8; 32]) -> Result<bool, StoreError>;
+
+    /// Trusts a device of the user from now on, and forgets those that were longest not seen so that `most` are left.
+    async fn trust_device(
+        &mut self,
+        user_id: UserId,
+        device: [u8; 32],
+        most: u32,
+        now: Timestamp,
+    ) -> Result<(), StoreError>;
+
+    /// Trusts none of the user's devices any more.
+    async fn forget_trusted_devices(&mut self, user_id: UserId) -> Result<(), StoreError>;
 }

@@ -7,6 +7,7 @@ mod one_time_tokens;
 mod outbox;
 mod revocations;
 mod sessions;
+mod throttles;
 mod users;
 
 use doorward_domain::{StoreError, Timestamp};

@@ -282,4 +282,48 @@ impl<D: Dialect> SessionRepo for Unit<D> {
             (true, None) => DeviceSeen::First,
         })
     }
+
+    async fn trusts_device(&mut self, user_id: UserId, device: [u8; 32]) -> Result<bool, StoreError> {
+        let row = Statement::<D>::new("SELECT user_id FROM trusted_devices WHERE user_id = $1 AND digest = $2")
+            .bind(user_id.uuid())
+            .bind(device.to_vec())
+            .fetch_optional(self.connection())
+            .await?;
+        Ok(row.is_some())
+    }
+
+    async fn trust_device(
+        &mut self,
+        user_id: UserId,
+        device: [u8; 32],
+        most: u32,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        Statement::<D>::new(
+            "INSERT INTO trusted_devices (user_id, digest, last_seen_at) VALUES ($1, $2, $3) \
+             ON CONFLICT (user_id, digest) DO UPDATE SET last_seen_at = excluded.last_seen_at",
+        )
+        .bind(user_id.uuid())
+        .bind(device.to_vec())
+        .bind(now.unix_micros())
+        .execute(self.connection())
+        .await?;
+        Statement::<D>::new(
+            "DELETE FROM trusted_devices WHERE user_id = $1 AND digest IN (SELECT digest FROM trusted_devices \
+             WHERE user_id = $1 ORDER BY last_seen_at DESC, digest LIMIT 1000 OFFSET $2)",
+        )
+        .bind(user_id.uuid())
+        .bind(i64::from(most))
+        .execute(self.connection())
+        .await?;
+        Ok(())
+    }
+
+    async fn forget_trusted_devices(&mut self, user_id: UserId) -> Result<(), StoreError> {
+        Statement::<D>::new("DELETE FROM trusted_devices WHERE user_id = $1")
+            .bind(user_id.uuid())
+            .execute(self.connection())
+            .await?;
+        Ok(())
+    }
 }

@@ -1,0 +1,233 @@
+use std::fmt;
+
+use doorward_domain::store::{ChainEnds, ChainLink, LooseEvent, SealedRecord};
+use doorward_domain::{EventId, Store, Timestamp};
+
+use crate::{EventChain, Fault};
+
+/// How many entries are read at once.
+const PAGE: u32 = 20_000;
+
+/// What is wrong with the security log, and where.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFinding {
+    /// The entry at this position, or its seal, is not what it was when it was sealed.
+    Changed {
+        /// The position on the chain.
+        position: i64,
+        /// The entry that stands there now.
+        event_id: EventId,
+    },
+    /// The entry at this position is gone.
+    Removed {
+        /// The position on the chain.
+        position: i64,
+        /// The entry that stood there.
+        event_id: EventId,
+    },
+    /// These positions are gone, entries and seals.
+    Missing {
+        /// The first position.
+        from: i64,
+        /// The last position.
+        to: i64,
+    },
+    /// The end of the chain is not where it was put: entries after this position were removed or added.
+    HeadMoved {
+        /// The last position that there is.
+        position: i64,
+    },
+    /// The beginning of the chain is not where it was put: entries before this position were removed.
+    CutMoved {
+        /// The first position that there is.
+        position: i64,
+    },
+    /// An entry was put into the log past all that Doorward does.
+    Unsealed {
+        /// The entry.
+        event_id: EventId,
+    },
+    /// An entry was removed before it was sealed.
+    Vanished {
+        /// The entry.
+        event_id: EventId,
+    },
+    /// The chain does not go through the place that was expected.
+    NotExpected {
+        /// The position of that place.
+        position: i64,
+    },
+}
+
+impl fmt::Display for LogFinding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Changed { position, event_id } => write!(f, "position {position}: event {event_id} was changed"),
+            Self::Removed { position, event_id } => write!(f, "position {position}: event {event_id} was removed"),
+            Self::Missing { from, to } if from == to => {
+                write!(f, "position {from}: the event and its seal were removed")
+            }
+            Self::Missing { from, to } => {
+                write!(f, "positions {from} to {to}: the events and their seals were removed")
+            }
+            Self::HeadMoved { position } => write!(f, "after position {position}: the end of the log was changed"),
+            Self::CutMoved { position } => {
+                write!(f, "before position {position}: the beginning of the log was changed")
+            }
+            Self::Unsealed { event_id } => write!(f, "event {event_id} was put into the log by somebody else"),
+            Self::Vanished { event_id } => write!(f, "event {event_id} was removed before it was sealed"),
+            Self::NotExpected { position } => write!(f, "position {position}: this is not the log that was expected"),
+        }
+    }
+}
+
+/// A place on the chain that somebody wrote down, to see later whether the log still goes through it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KnownPlace {
+    /// The position.
+    pub position: i64,
+    /// The link there.
+    pub link: ChainLink,
+}
+
+/// What a look at the whole security log found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogReport {
+    /// What is wrong, in the order of the chain; the first [`LogReport::MOST`] of it.
+    pub findings: Vec<LogFinding>,
+    /// How much is wrong in all.
+    pub found: u64,
+    /// How many entries are on the chain.
+    pub sealed: u64,
+    /// Up to where old entries were deleted; 0 where none were.
+    pub cut: i64,
+    /// The newest entry on the chain, to be written down elsewhere.
+    pub head: KnownPlace,
+    /// When the oldest entry on the chain happened.
+    pub oldest: Option<Timestamp>,
+}
+
+impl LogReport {
+    /// How many findings are named.
+    pub const MOST: usize = 10_000;
+
+    fn add(&mut self, finding: LogFinding) {
+        self.found += 1;
+        if self.findings.len() < Self::MOST {
+            self.findings.push(finding);
+        }
+    }
+}
+
+/// Looks at every entry on the chain: whether it is there, what it was, and where it was. Reads page by page, each in a
+/// unit of its own, while others write.
+///
+/// Whoever has the database alone can undo everything since a copy that they kept, entries and ends together; a place that
+/// is `expected`, because it was written down elsewhere, shows that.
+///
+/// # Errors
+///
+/// [`Fault::Store`] when the database does not answer.
+pub async fn verify_events(
+    store: &dyn Store,
+    chain: &EventChain,
+    expected: Option<KnownPlace>,
+) -> Result<LogReport, Fault> {
+    // The end first: what is sealed while this reads lies behind it and is left for the next time.
+    let ends = store.read().await?.events().chain().await?;
+    let loose = store.read().await?.events().loose(1_000).await?;
+    let ChainEnds { head, cut } = ends;
+    let mut walk = Walk {
+        chain,
+        position: cut.position,
+        before: Some(cut.link),
+        expected,
+        report: LogReport {
+            findings: Vec::new(),
+            found: 0,
+            sealed: 0,
+            cut: cut.position,
+            head: KnownPlace { position: head.position, link: head.link },
+            oldest: None,
+        },
+    };
+    let (head_holds, cut_holds) = chain.holds(&ends);
+    if !cut_holds {
+        walk.report.add(LogFinding::CutMoved { position: cut.position + 1 });
+    }
+    walk.expect(cut.position, &cut.link);
+    loop {
+        let page = store.read().await?.events().sealed(walk.position, PAGE).await?;
+        let full = page.len() == PAGE as usize;
+        for sealed in page {
+            if sealed.seal.position > head.position && head_holds {
+                break;
+            }
+            walk.step(&sealed);
+        }
+        if !full || walk.position >= head.position && head_holds {
+            break;
+        }
+    }
+    if walk.position < head.position {
+        walk.report.add(LogFinding::Missing { from: walk.position + 1, to: head.position });
+    }
+    let ends_there = walk.before.is_none_or(|link| link == head.link);
+    if !head_holds || walk.position == head.position && !ends_there {
+        walk.report.add(LogFinding::HeadMoved { position: walk.position });
+    }
+    if walk.expected.is_some_and(|place| place.position > head.position) {
+        walk.report.add(LogFinding::NotExpected { position: head.position });
+    }
+    for loose in loose {
+        walk.report.add(match loose {
+            LooseEvent::Unsealed(event_id) => LogFinding::Unsealed { event_id },
+            LooseEvent::Vanished(event_id) => LogFinding::Vanished { event_id },
+        });
+    }
+    Ok(walk.report)
+}
+
+/// A walk along the chain.
+struct Walk<'a> {
+    chain: &'a EventChain,
+    /// The last position that was looked at.
+    position: i64,
+    /// Its link; `None` behind a gap, where nobody knows it.
+    before: Option<ChainLink>,
+    expected: Option<KnownPlace>,
+    report: LogReport,
+}
+
+impl Walk<'_> {
+    fn step(&mut self, sealed: &SealedRecord) {
+        let SealedRecord { seal, record } = sealed;
+        if seal.position > self.position + 1 {
+            self.report.add(LogFinding::Missing { from: self.position + 1, to: seal.position - 1 });
+            self.before = None;
+        }
+        match (record, self.before) {
+            (None, _) => {
+                self.report.add(LogFinding::Removed { position: seal.position, event_id: seal.event_id });
+            }
+            (Some(record), Some(before)) if self.chain.link(&before, seal.position, record) != seal.link => {
+                self.report.add(LogFinding::Changed { position: seal.position, event_id: seal.event_id });
+            }
+            (Some(_), _) => {}
+        }
+        self.report.sealed += 1;
+        if self.report.oldest.is_none() {
+            self.report.oldest = record.as_ref().map(|record| record.at);
+        }
+        self.position = seal.position;
+        // Each link is taken as it stands, so that one that is wrong is found once and not from there to the end.
+        self.before = Some(seal.link);
+        self.expect(seal.position, &seal.link);
+    }
+
+    fn expect(&mut self, position: i64, link: &ChainLink) {
+        if self.expected.is_some_and(|place| place.position == position && place.link != *link) {
+            self.report.add(LogFinding::NotExpected { position });
+        }
+    }
+}
