@@ -10,8 +10,8 @@ use doorward::SystemEntropy;
 use doorward_auth::password::{CommonPasswords, HashingError, PasswordHasher, Verification};
 use doorward_auth::token::{JwtIssuer, JwtVerifier, KeyPolicy, SigningKeys, TokenSettings};
 use doorward_auth::{
-    AccessTokens, Auth, AuthParts, AuthSettings, MasterKey, MemoryRevocations, OneTimeTokens, RefreshTokens,
-    RegistrationMode, RootSecret, Sealer,
+    AccessTokens, Auth, AuthParts, AuthSettings, DeviceTokens, EventChain, MasterKey, MemoryRevocations, OneTimeTokens,
+    RefreshTokens, RegistrationMode, RootSecret, Sealer, ThrottleKeys, ThrottlePolicy,
 };
 use doorward_domain::{
     Clock, Entropy, KeyAlgorithm, Password, PasswordHashString, PasswordPolicy, SessionPolicy, Store, Timestamp,
@@ -67,12 +67,14 @@ impl PasswordHasher for NoHashing {
 pub struct InProcessOptions {
     pub sessions: SessionPolicy,
     pub keys: KeyPolicy,
+    pub throttles: ThrottlePolicy,
 }
 
 impl Default for InProcessOptions {
     fn default() -> Self {
         Self {
             sessions: SessionPolicy::default(),
+            throttles: ThrottlePolicy { refresh_by_session: None, ..ThrottlePolicy::without_clients() },
             keys: KeyPolicy {
                 algorithm: KeyAlgorithm::EdDsa,
                 rotate_after: Duration::from_hours(90 * 24),
@@ -125,6 +127,11 @@ impl InProcess {
         Self::assemble(store, clock, Arc::new(master), folder, Arc::new(options)).await
     }
 
+    /// What opens the secrets in the database.
+    pub fn sealer(&self) -> Sealer {
+        Sealer::new(&self.master)
+    }
+
     /// A second node on the same database, with the same clock.
     pub async fn another_node(&self) -> Self {
         Self::assemble(
@@ -175,12 +182,16 @@ impl InProcess {
             refresh_tokens: RefreshTokens::new(&root),
             revocations: Arc::new(MemoryRevocations::default()),
             one_time_tokens: OneTimeTokens::new(&root),
+            device_tokens: DeviceTokens::new(&root),
+            throttle_keys: ThrottleKeys::new(&root),
+            event_chain: EventChain::new(&root),
             composer: Arc::new(templates()),
             transport: mail.clone(),
             settings: AuthSettings {
                 registration: RegistrationMode::Open,
                 passwords: PasswordPolicy::default(),
                 sessions: options.sessions,
+                throttles: options.throttles,
                 access_token_lifetime: tokens.lifetime,
                 public_url: "https://issuer.example".to_owned(),
                 staleness: NEVER_STALE,

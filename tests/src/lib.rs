@@ -29,6 +29,7 @@ pub mod postgres;
 pub mod proxy;
 pub mod service;
 pub mod smtp;
+pub mod table;
 pub mod task_rows;
 pub mod task_stage;
 pub mod verbs;
@@ -40,6 +41,7 @@ pub use pgbouncer::PgBouncer;
 pub use proxy::Cable;
 pub use service::{Database, Service};
 pub use smtp::SmtpSink;
+pub use table::Table;
 pub use verbs::{Credentials, Verdict};
 
 /// How many rounds a test that repeats itself does. `DOORWARD_ROUNDS` raises it for a long run.

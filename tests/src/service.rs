@@ -38,6 +38,17 @@ pub struct Service {
 pub const FILE_MAIL: [(&str, &str); 3] =
     [("MAIL__TRANSPORT", "file"), ("MAIL__DIRECTORY", "mail"), ("MAIL__FROM", "no-reply@example.com")];
 
+/// What one client may do, without limits.
+pub const NO_CLIENT_LIMITS: [(&str, &str); 7] = [
+    ("LIMITS__LOGIN_BY_CLIENT", "off"),
+    ("LIMITS__REGISTER_BY_CLIENT", "off"),
+    ("LIMITS__MAIL_BY_CLIENT", "off"),
+    ("LIMITS__TOKEN_BY_CLIENT", "off"),
+    ("LIMITS__REFRESH_BY_CLIENT", "off"),
+    ("LIMITS__REFRESH_BY_SESSION", "off"),
+    ("LIMITS__REQUESTS_BY_CLIENT", "off"),
+];
+
 /// A master key for tests.
 pub const MASTER_KEY: &str = "3q2+7wABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhs=";
 
@@ -122,6 +133,11 @@ impl Service {
     /// Changes a setting for the next start.
     pub fn set(&mut self, name: &str, value: &str) {
         self.settings.push((name.to_owned(), value.to_owned()));
+    }
+
+    /// Which kind its database is.
+    pub fn database(&self) -> Database {
+        if self.database_url.starts_with("sqlite:") { Database::Sqlite } else { Database::Postgres }
     }
 
     pub fn url(&self) -> String {
@@ -237,6 +253,8 @@ fn environment(
     ]
     .map(|(name, value)| (name.to_owned(), value))
     .to_vec();
+    // Every test comes from one address.
+    environment.extend(NO_CLIENT_LIMITS.map(|(name, value)| (name.to_owned(), value.to_owned())));
     if !schema.is_empty() {
         environment.push(("DATABASE__SCHEMA".to_owned(), schema.to_owned()));
     }

@@ -222,6 +222,12 @@ impl SmtpSink {
         self.with_received(std::collections::BTreeMap::len)
     }
 
+    /// The token in the link to this page that was mailed to this address last.
+    pub async fn token(&self, address: &str, page: &str) -> String {
+        let mail = self.wait_for(|mail| mail.is_to(address) && mail.leads_to(page), Duration::from_secs(20)).await;
+        token(&mail)
+    }
+
     /// Waits for the first message like this, which may have come already.
     pub async fn wait_for(&self, what: impl Fn(&Received) -> bool, timeout: Duration) -> Received {
         let started = Instant::now();

@@ -5,8 +5,8 @@ use std::future::Future;
 use std::pin::Pin;
 use std::time::Duration;
 
-use doorward_auth::Auth;
 use doorward_auth::token::SigningKeys;
+use doorward_auth::{Auth, Fault};
 
 /// How often revocations are looked for. What another node revokes is known here within this and the time of a
 /// statement, whether or not the database gives hints.
@@ -19,6 +19,8 @@ const NO_HINTS: Duration = Duration::from_secs(5);
 const KEYS: Duration = Duration::from_mins(1);
 /// How often it is written down which sessions were used.
 const SEEN: Duration = Duration::from_secs(15);
+/// How often entries of the security log are looked for that wait to be sealed.
+const SEAL: Duration = Duration::from_millis(500);
 /// How often expired rows are looked for.
 const CLEAN: Duration = Duration::from_mins(1);
 
@@ -89,15 +91,49 @@ pub(crate) async fn note_seen_sessions(auth: &Auth) {
     }
 }
 
-pub(crate) async fn clean_up(auth: &Auth) {
+pub(crate) async fn clean_up(auth: &Auth, event_retention: Option<Duration>) {
     loop {
-        match auth.clean_up().await {
-            Ok(step) if step.more => tokio::task::yield_now().await,
-            Ok(_) => tokio::time::sleep(CLEAN).await,
+        match clean_up_once(auth, event_retention).await {
+            Ok(true) => tokio::task::yield_now().await,
+            Ok(false) => tokio::time::sleep(CLEAN).await,
             Err(error) => {
                 tracing::warn!(%error, "cleaning up failed");
                 tokio::time::sleep(CLEAN).await;
             }
         }
+    }
+}
+
+/// Says whether there may be more.
+async fn clean_up_once(auth: &Auth, event_retention: Option<Duration>) -> Result<bool, Fault> {
+    let more = auth.clean_up().await?.more;
+    match event_retention {
+        Some(retention) => Ok(auth.forget_events(retention).await? || more),
+        None => Ok(more),
+    }
+}
+
+/// Seals what is written into the security log, within [`SEAL`] and the time of a batch, and writes what was only counted.
+pub(crate) async fn seal_events(auth: &Auth) {
+    loop {
+        let sealed = async {
+            auth.record_counted_refusals(false).await?;
+            auth.seal_events().await
+        };
+        match sealed.await {
+            Ok(true) => tokio::task::yield_now().await,
+            Ok(false) => tokio::time::sleep(SEAL).await,
+            Err(error) => {
+                tracing::warn!(%error, "the security log could not be sealed");
+                tokio::time::sleep(SEAL).await;
+            }
+        }
+    }
+}
+
+/// Writes what was only counted, when the service ends.
+pub(crate) async fn finish_events(auth: &Auth) {
+    if let Err(error) = auth.record_counted_refusals(true).await {
+        tracing::warn!(%error, "refusals that were only counted are lost");
     }
 }

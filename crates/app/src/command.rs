@@ -2,6 +2,7 @@ mod check_config;
 mod client_secret;
 mod dev;
 mod doctor;
+mod events;
 mod keys;
 mod logging;
 mod mail;
@@ -41,6 +42,8 @@ enum Act {
     Users(users::Users),
     /// Shows, rotates and revokes the keys that sign access tokens
     Keys(keys::Keys),
+    /// Shows, verifies and exports the security log
+    Events(events::Events),
     /// Makes a secret for a service that asks about tokens
     ClientSecret,
 }
@@ -89,6 +92,7 @@ impl Command {
             Act::Mail(mail) => mail.run(),
             Act::Users(users) => users.run(),
             Act::Keys(keys) => keys.run(),
+            Act::Events(events) => events.run(),
             Act::ClientSecret => client_secret::run(),
             Act::Migrate(configured) => migrate::run(configured.config.as_deref()),
         };

@@ -1,6 +1,7 @@
 use std::future::Future;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::extract::FromRef;
@@ -8,8 +9,8 @@ use doorward_auth::password::pool::OnWorkerStart;
 use doorward_auth::password::{Argon2Hasher, CommonPasswords};
 use doorward_auth::token::{JwtIssuer, JwtVerifier, SharedSecret, SigningKeys, TokenSettings};
 use doorward_auth::{
-    Administration, Auth, AuthParts, AuthSettings, Fault, MasterKey, MemoryRevocations, OneTimeTokens, RefreshTokens,
-    RegistrationMode, RootSecret, Sealer,
+    Administration, Auth, AuthParts, AuthSettings, DeviceTokens, EventChain, Fault, KnownPlace, LogReport, MasterKey,
+    MemoryRevocations, OneTimeTokens, RefreshTokens, RegistrationMode, RootSecret, Sealer, ThrottleKeys,
 };
 use doorward_domain::{Clock, Entropy, EventId, SessionPolicy};
 use doorward_http::pages::{PageSettings, Pages, PagesError};
@@ -35,6 +36,7 @@ pub struct Doorward {
     keys: Arc<SigningKeys>,
     owned: OwnedTables,
     tasks: Option<Tasks>,
+    event_retention: Option<Duration>,
 }
 
 /// Why Doorward did not start.
@@ -160,12 +162,16 @@ impl Doorward {
             refresh_tokens: RefreshTokens::new(&root),
             revocations: Arc::new(MemoryRevocations::new(epoch.uuid())),
             one_time_tokens: OneTimeTokens::new(&root),
+            device_tokens: DeviceTokens::new(&root),
+            throttle_keys: ThrottleKeys::new(&root),
+            event_chain: EventChain::new(&root),
             composer: mail.composer,
             transport: mail.transport,
             settings: AuthSettings {
                 registration: settings.registration,
                 passwords: settings.passwords,
                 sessions: settings.sessions,
+                throttles: settings.throttles,
                 access_token_lifetime: tokens.lifetime,
                 staleness: settings.staleness,
                 remembered_tokens: settings.remembered_tokens,
@@ -176,7 +182,7 @@ impl Doorward {
         });
         // What was revoked before this start counts from the first request on.
         auth.watch_revocations().await?;
-        Ok(Self { auth, http, keys: Arc::new(keys), owned, tasks })
+        Ok(Self { auth, http, keys: Arc::new(keys), owned, tasks, event_retention: settings.event_retention })
     }
 
     /// What handlers ask that take a [`CurrentUser`](crate::CurrentUser), for their state.
@@ -235,15 +241,17 @@ impl Doorward {
         &self,
         end: impl Future<Output = ()> + Send + 'static,
     ) -> impl Future<Output = ()> + Send + 'static {
-        let (auth, keys) = (self.auth.clone(), Arc::clone(&self.keys));
+        let (auth, keys, retention) = (self.auth.clone(), Arc::clone(&self.keys), self.event_retention);
         async move {
             tokio::select! {
                 () = background::watch_revocations(&auth, &keys) => {}
                 () = background::maintain_keys(&keys) => {}
                 () = background::note_seen_sessions(&auth) => {}
-                () = background::clean_up(&auth) => {}
+                () = background::clean_up(&auth, retention) => {}
+                () = background::seal_events(&auth) => {}
                 () = crate::mail::deliver(auth.clone(), end) => {}
             }
+            background::finish_events(&auth).await;
         }
     }
 }
@@ -387,6 +395,18 @@ pub async fn reseal(settings: &Settings, new: &MasterKey) -> Result<usize, Start
     let store = open_store(&settings.database).await?;
     let (old, new) = (Sealer::new(&settings.master_key), Sealer::new(new));
     Ok(doorward_auth::token::reseal(&*store, &SystemClock, &SystemEntropy, &old, &new).await?)
+}
+
+/// Looks at the whole security log for what was changed, removed or moved; `expected` is a place that was written down
+/// elsewhere. See [`verify_events`](doorward_auth::verify_events).
+///
+/// # Errors
+///
+/// [`StartError`] when the database cannot be opened, or its root secret does not open with the master key.
+pub async fn verify_events(settings: &Settings, expected: Option<KnownPlace>) -> Result<LogReport, StartError> {
+    let store = open_store(&settings.database).await?;
+    let root = RootSecret::load(&*store, &Sealer::new(&settings.master_key)).await?;
+    Ok(doorward_auth::verify_events(&*store, &EventChain::new(&root), expected).await?)
 }
 
 /// Lets the threads that answer requests go before the calling one, which hashes passwords: a hash takes

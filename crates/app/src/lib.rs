@@ -34,7 +34,7 @@ mod system;
 
 pub use database::{OwnedTables, migrate, open_store};
 pub use diagnosis::{Finding, diagnose};
-pub use doorward::{Builder, Doorward, StartError, administer, reseal, signing_keys};
+pub use doorward::{Builder, Doorward, StartError, administer, reseal, signing_keys, verify_events};
 pub use doorward_auth::token::SharedSecret;
 pub use doorward_auth::{Administration, Auth, MasterKey, RegistrationMode};
 pub use doorward_domain::{MailTransport, Message, SendError, SessionPolicy, UserId};

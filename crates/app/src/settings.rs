@@ -1,6 +1,7 @@
 //! Every option that Doorward has, typed, and how a configuration file and the environment become them.
 
 mod check;
+mod limits;
 mod mail;
 mod pages;
 mod parse;
@@ -12,7 +13,7 @@ use std::time::Duration;
 use doorward_auth::password::Argon2Params;
 use doorward_auth::password::pool::PoolSize;
 use doorward_auth::token::{KeyPolicy, SharedSecret, TokenSettings};
-use doorward_auth::{AccessTokens, MasterKey, RegistrationMode};
+use doorward_auth::{AccessTokens, MasterKey, RegistrationMode, ThrottlePolicy};
 use doorward_domain::{KeyAlgorithm, PasswordPolicy, SessionPolicy};
 use doorward_http::pages::PageSettings;
 use doorward_http::{Clients, HttpLimits, OriginList, TrustedProxies};
@@ -62,6 +63,10 @@ pub struct Settings {
     pub cookie_origins: OriginList,
     /// How much and how long a request may take.
     pub limits: HttpLimits,
+    /// How often what may be done.
+    pub throttles: ThrottlePolicy,
+    /// How long entries of the security log are kept; `None` for ever.
+    pub event_retention: Option<Duration>,
     /// How mail leaves.
     pub mail: MailSettings,
     /// Each user's tasks; `None` where there are to be none.
@@ -73,13 +78,15 @@ pub struct Settings {
 impl Settings {
     /// For how long a node goes on without the database unless it is told otherwise.
     pub const STALENESS: Duration = Duration::from_secs(30);
+    /// How long entries of the security log are kept unless it is told otherwise: a year.
+    pub const EVENT_RETENTION: Duration = Duration::from_hours(365 * 24);
 
     /// Settings with every default.
     ///
     /// # Defaults
     ///
     /// Registration with a verified address; 10 connections, schema `doorward`, migrations applied at start;
-    /// EdDSA, a new key every 90 days; stale after 30 seconds; no clients; no tasks; everything else as
+    /// EdDSA, a new key every 90 days; stale after 30 seconds; a security log of a year; no clients; no tasks; everything else as
     /// documented on its type.
     #[must_use]
     pub fn new(public_url: Url, database_url: SecretString, master_key: MasterKey, mail: MailSettings) -> Self {
@@ -105,6 +112,8 @@ impl Settings {
             cors_origins: OriginList::default(),
             cookie_origins: OriginList::default(),
             limits: HttpLimits::default(),
+            throttles: ThrottlePolicy::default(),
+            event_retention: Some(Self::EVENT_RETENTION),
             mail,
             tasks: None,
             pages: PageSettings::default(),

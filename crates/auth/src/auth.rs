@@ -8,6 +8,8 @@ use doorward_domain::{
     PasswordPolicy, RequestId, SecurityEvent, SessionId, SessionPolicy, Store, Timestamp, UserId,
 };
 
+use secrecy::SecretString;
+
 use crate::flood::Gates;
 use crate::password::{PasswordHasher, PasswordScreen};
 use crate::refusals::Refusals;
@@ -15,8 +17,8 @@ use crate::seen_sessions::SeenSessions;
 use crate::token::{TokenIssuer, TokenVerifier};
 use crate::unit::retrying;
 use crate::{
-    AccessTokens, DeviceTokens, EventChain, Fault, OneTimeTokens, RefreshTokens, RegistrationMode, Revocations,
-    ThrottleKeys, ThrottlePolicy,
+    AccessTokens, DeviceToken, DeviceTokens, EventChain, Fault, OneTimeTokens, RefreshTokens, RegistrationMode,
+    Revocations, ThrottleKeys, ThrottlePolicy,
 };
 
 /// Everything that users can do, on one set of ports. Cheap to clone.
@@ -154,6 +156,12 @@ impl Auth {
         // Without randomness nothing else works either, and the log still tells the requests apart by time.
         let id = self.fresh(EventId::new).map(|id| id.to_string());
         id.ok().and_then(|id| RequestId::parse(&id)).unwrap_or_else(RequestId::unknown)
+    }
+
+    /// A device token as a device keeps it.
+    #[must_use]
+    pub fn device_token_text(&self, token: &DeviceToken) -> SecretString {
+        self.parts().device_tokens.text(token)
     }
 
     /// Resolves when something may have been revoked elsewhere: a hint to look at once. A database that gives none

@@ -2,6 +2,7 @@ use doorward_domain::{Client, EndReason, EventKind, EventReason, Password, Passw
 use secrecy::SecretString;
 use thiserror::Error;
 
+use crate::new_password::Kept;
 use crate::unit::retrying;
 use crate::{Auth, CurrentUser, DeviceToken, Fault, ReauthenticationError, Unauthenticated};
 
@@ -58,9 +59,9 @@ impl Auth {
             let mut unit = self.store().write().await?;
             let unchanged = unit.credentials().hold(user.id, checked.version).await?;
             let Some(user) = unchanged.filter(|user| !user.disabled()) else { return Ok(false) };
-            let kept = Some(current.session_id());
+            let kept = Kept { session: Some(current.session_id()), device: &device };
             let reason = EndReason::PasswordChanged;
-            self.replace_password(&mut *unit, &user, &credential, reason, kept, &device, client).await?;
+            self.replace_password(&mut *unit, &user, &credential, reason, kept, client).await?;
             let subject = (Some(user.id), Some(current.session_id()));
             unit.events().append(&self.event(act, None, subject, client)?).await?;
             unit.commit().await?;

@@ -28,6 +28,13 @@ impl DeviceToken {
         Self { id: Zeroizing::new(id) }
     }
 
+    /// A fresh token.
+    pub(crate) fn generate(entropy: &dyn Entropy) -> Result<Self, EntropyUnavailable> {
+        let mut id = Zeroizing::new([0; ID_LENGTH]);
+        entropy.fill(id.as_mut_slice())?;
+        Ok(Self { id })
+    }
+
     /// What the database keeps in place of the token.
     pub(crate) fn digest(&self) -> [u8; 32] {
         Sha256::digest(self.id.as_slice()).into()
@@ -55,13 +62,6 @@ impl DeviceTokens {
     #[must_use]
     pub fn new(root: &RootSecret) -> Self {
         Self { key: root.derive("doorward/device/v1") }
-    }
-
-    /// A fresh token.
-    pub(crate) fn generate(&self, entropy: &dyn Entropy) -> Result<DeviceToken, EntropyUnavailable> {
-        let mut id = Zeroizing::new([0; ID_LENGTH]);
-        entropy.fill(id.as_mut_slice())?;
-        Ok(DeviceToken { id })
     }
 
     /// The token as a device keeps it.
@@ -111,7 +111,7 @@ mod tests {
     #[test]
     fn a_token_is_recognised_under_its_key_alone_and_no_mangled_one() {
         let own = tokens(1);
-        let token = own.generate(&CountingEntropy::starting_at(5)).unwrap();
+        let token = DeviceToken::generate(&CountingEntropy::starting_at(5)).unwrap();
         let text = own.text(&token);
         assert_eq!(own.recognise(&text).unwrap().digest(), token.digest());
         assert!(tokens(2).recognise(&text).is_none());

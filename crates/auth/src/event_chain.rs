@@ -32,12 +32,12 @@ impl EventChain {
 
     /// The newest end of the chain.
     pub(crate) fn head(&self, position: i64, link: ChainLink) -> ChainPlace {
-        ChainPlace { position, link, tag: self.tag(b"head", position, &link) }
+        ChainPlace { position, link, tag: self.tag(*b"head", position, &link) }
     }
 
     /// The oldest end of the chain.
     pub(crate) fn cut(&self, position: i64, link: ChainLink) -> ChainPlace {
-        ChainPlace { position, link, tag: self.tag(b"cut.", position, &link) }
+        ChainPlace { position, link, tag: self.tag(*b"cut.", position, &link) }
     }
 
     /// Whether nobody but the holder of the key put the two ends where they are. Before anything was sealed, and before
@@ -50,7 +50,7 @@ impl EventChain {
         (is_at(head, self.head(head.position, head.link)), is_at(cut, self.cut(cut.position, cut.link)))
     }
 
-    fn tag(&self, end: &[u8; 4], position: i64, link: &ChainLink) -> ChainLink {
+    fn tag(&self, end: [u8; 4], position: i64, link: &ChainLink) -> ChainLink {
         keyed_digest(&self.key, &[end.as_slice(), &position.to_be_bytes(), link].concat())
     }
 }

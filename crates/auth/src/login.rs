@@ -105,7 +105,7 @@ impl Auth {
     pub(crate) fn device_or_new(&self, device: Option<DeviceToken>) -> Result<DeviceToken, Fault> {
         match device {
             Some(device) => Ok(device),
-            None => Ok(self.parts().device_tokens.generate(&*self.parts().entropy)?),
+            None => Ok(DeviceToken::generate(&*self.parts().entropy)?),
         }
     }
 
@@ -511,7 +511,7 @@ mod tests {
     #[pollster::test]
     async fn wrong_passwords_count_for_the_address_but_from_a_known_device_for_that_alone() {
         let tokens = DeviceTokens::new(&root_secret());
-        let device = tokens.generate(&CountingEntropy::starting_at(70)).unwrap();
+        let device = DeviceToken::generate(&CountingEntropy::starting_at(70)).unwrap();
         let keys = ThrottleKeys::new(&root_secret());
         let (by_address, by_device) = (Guess::Address(&email()).key(&keys), Guess::Device(USER_ID, &device).key(&keys));
         for (account, trusted, expected) in [

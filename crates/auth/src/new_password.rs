@@ -7,6 +7,13 @@ use doorward_domain::{
 use crate::throttle::Guess;
 use crate::{Auth, DeviceToken, DeviceTokens, Fault};
 
+/// What goes on after a new password.
+#[derive(Clone, Copy)]
+pub(crate) struct Kept<'a> {
+    pub(crate) session: Option<SessionId>,
+    pub(crate) device: &'a DeviceToken,
+}
+
 impl Auth {
     /// Whether a password may be chosen.
     pub(crate) fn check_new_password(&self, password: &Password, email: &EmailAddress) -> Result<(), PasswordRefused> {
@@ -23,8 +30,8 @@ impl Auth {
         Ok(PasswordCredential { user_id, version: self.fresh(CredentialVersion::new)?, hash })
     }
 
-    /// Sets a user's password, and ends what may be in the hands of somebody who knew the old one: every session but
-    /// `kept`, every mailed token, and the trust in every device but `device`. Tells the user, and counts wrong passwords
+    /// Sets a user's password, and ends what may be in the hands of somebody who knew the old one: every session and the
+    /// trust in every device but what is `kept`, and every mailed token. Tells the user, and counts wrong passwords
     /// from the start.
     ///
     /// The token that undoes a change of addresses stays: whoever took an account over by its address must not be able
@@ -35,8 +42,7 @@ impl Auth {
         user: &User,
         credential: &PasswordCredential,
         reason: EndReason,
-        kept: Option<SessionId>,
-        device: &DeviceToken,
+        kept: Kept<'_>,
         client: &Client,
     ) -> Result<(), Fault> {
         let now = self.now();
@@ -45,10 +51,10 @@ impl Auth {
             unit.throttles().clear_guesses(&guess.key(&self.parts().throttle_keys)).await?;
         }
         unit.sessions().forget_trusted_devices(user.id).await?;
-        unit.sessions().trust_device(user.id, device.digest(), DeviceTokens::MOST, now).await?;
+        unit.sessions().trust_device(user.id, kept.device.digest(), DeviceTokens::MOST, now).await?;
         unit.one_time_tokens().revoke_all(user.id, Some(OneTimePurpose::UndoEmailChange), now).await?;
         unit.outbox().cancel(user.id, &user.email).await?;
-        let ended = unit.sessions().end_all(user.id, kept, reason, now).await?;
+        let ended = unit.sessions().end_all(user.id, kept.session, reason, now).await?;
         self.queue_notice(unit, MailKind::PasswordChanged, user, client).await?;
         self.note_all_ended(&ended, now);
         Ok(())

@@ -3,8 +3,17 @@ use doorward_domain::{Client, EventKind, EventReason};
 use crate::{Auth, CurrentUser, Fault};
 
 impl Auth {
+    /// Records that a request was refused before it came to any use case, or failed for a reason that nobody foresaw.
+    ///
+    /// # Errors
+    ///
+    /// [`Fault::Store`] when the database does not answer.
+    pub async fn record_refused_request(&self, reason: EventReason, client: &Client) -> Result<(), Fault> {
+        self.record(EventKind::Request, reason, (None, None), client).await
+    }
+
     /// Records that a user asked for what is not theirs to reach (ASVS 16.3.2), with
-    /// [`EventReason::OtherOwner`] or [`EventReason::UnknownResource`].
+    /// [`EventReason::OtherOwner`], [`EventReason::UnknownResource`] or [`EventReason::MissingRole`].
     ///
     /// # Errors
     ///

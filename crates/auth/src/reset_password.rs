@@ -5,6 +5,7 @@ use doorward_domain::{
 use secrecy::SecretString;
 use thiserror::Error;
 
+use crate::new_password::Kept;
 use crate::throttle::ByClient;
 use crate::unit::retrying;
 use crate::{Auth, DeviceToken, Fault, OneTimeTokenError};
@@ -122,8 +123,8 @@ impl Auth {
                 return Ok(false);
             }
             let credential = self.new_credential(user.id, hash.clone())?;
-            let reason = EndReason::PasswordReset;
-            self.replace_password(&mut *unit, &user, &credential, reason, None, device, client).await?;
+            let (reason, kept) = (EndReason::PasswordReset, Kept { session: None, device });
+            self.replace_password(&mut *unit, &user, &credential, reason, kept, client).await?;
             let event = self.event(EventKind::PasswordReset, None, (Some(user.id), None), client)?;
             unit.events().append(&event).await?;
             unit.commit().await?;

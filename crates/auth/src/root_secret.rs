@@ -36,7 +36,7 @@ impl RootSecret {
     ///
     /// [`Fault::Token`] when it does not open with this master key.
     pub async fn provision(store: &dyn Store, sealer: &Sealer, entropy: &dyn Entropy) -> Result<Self, Fault> {
-        if let Some(secret) = Self::load(store, sealer).await? {
+        if let Some(secret) = Self::find(store, sealer).await? {
             return Ok(secret);
         }
         let fresh = Self::generate(entropy)?;
@@ -49,10 +49,19 @@ impl RootSecret {
             Ok(unit.commit().await?)
         })
         .await?;
-        Ok(Self::load(store, sealer).await?.ok_or(TokenError::MissingRootSecret)?)
+        Self::load(store, sealer).await
     }
 
-    async fn load(store: &dyn Store, sealer: &Sealer) -> Result<Option<Self>, Fault> {
+    /// Loads the secret of an installation that has one.
+    ///
+    /// # Errors
+    ///
+    /// [`Fault::Token`] when there is none, or it does not open with this master key.
+    pub async fn load(store: &dyn Store, sealer: &Sealer) -> Result<Self, Fault> {
+        Ok(Self::find(store, sealer).await?.ok_or(TokenError::MissingRootSecret)?)
+    }
+
+    async fn find(store: &dyn Store, sealer: &Sealer) -> Result<Option<Self>, Fault> {
         let secrets = store.read().await?.keys().secrets().await?;
         let Some(secret) = secrets.into_iter().find(|secret| secret.name == Self::NAME) else { return Ok(None) };
         let not_opened = |source| TokenError::SealedSecret { name: secret.name.clone(), source };

@@ -13,9 +13,27 @@ const SECURE_NAME: &str = "__Host-doorward";
 /// The cookie's name over plain HTTP, which is for development alone.
 const PLAIN_NAME: &str = "doorward";
 
+/// What is added to the name of the cookie by which a device is known again.
+const DEVICE: &str = "-device";
+/// How long a device is known without a log-in: as long as browsers keep a cookie (RFC 6265bis section 5.5).
+const DEVICE_LIFETIME: Duration = Duration::from_hours(400 * 24);
+
 /// The refresh token that a browser sends, if it does.
 pub(crate) fn refresh_token(headers: &HeaderMap, config: &HttpConfig) -> Option<SecretString> {
-    let name = name(config);
+    value(headers, name(config))
+}
+
+/// What a browser sends to be known again, if it does.
+pub(crate) fn device_token(headers: &HeaderMap, config: &HttpConfig) -> Option<SecretString> {
+    value(headers, &device_name(config))
+}
+
+/// The `Set-Cookie` by which a device is known again; `None` when it would not be a header.
+pub(crate) fn know_device(token: &SecretString, config: &HttpConfig) -> Option<HeaderValue> {
+    set_cookie(&device_name(config), token.expose_secret(), DEVICE_LIFETIME, config)
+}
+
+fn value(headers: &HeaderMap, name: &str) -> Option<SecretString> {
     // Pair by pair: what a neighbour has set need not be ASCII, and is nobody's reason to be logged out.
     let lines = headers.get_all(COOKIE).iter().map(HeaderValue::as_bytes);
     lines
@@ -27,12 +45,12 @@ pub(crate) fn refresh_token(headers: &HeaderMap, config: &HttpConfig) -> Option<
 
 /// The `Set-Cookie` that hands a refresh token to a browser; `None` when it would not be a header.
 pub(crate) fn hand_out(token: &RefreshToken, lifetime: Duration, config: &HttpConfig) -> Option<HeaderValue> {
-    set_cookie(token.to_text().expose_secret(), lifetime, config)
+    set_cookie(name(config), token.to_text().expose_secret(), lifetime, config)
 }
 
 /// The `Set-Cookie` that takes it back.
 pub(crate) fn take_back(config: &HttpConfig) -> Option<HeaderValue> {
-    set_cookie("", Duration::ZERO, config)
+    set_cookie(name(config), "", Duration::ZERO, config)
 }
 
 /// Whether a `Set-Cookie` hands a token out, rather than taking one back.
@@ -42,8 +60,8 @@ pub(crate) fn hands_out(cookie: &HeaderValue) -> bool {
     !pair.ends_with(b"=")
 }
 
-fn set_cookie(value: &str, lifetime: Duration, config: &HttpConfig) -> Option<HeaderValue> {
-    let cookie = Cookie::build((name(config), value))
+fn set_cookie(name: &str, value: &str, lifetime: Duration, config: &HttpConfig) -> Option<HeaderValue> {
+    let cookie = Cookie::build((name, value))
         .http_only(true)
         .secure(config.is_https())
         .same_site(SameSite::Lax)
@@ -57,4 +75,8 @@ fn set_cookie(value: &str, lifetime: Duration, config: &HttpConfig) -> Option<He
 
 fn name(config: &HttpConfig) -> &'static str {
     if config.is_https() { SECURE_NAME } else { PLAIN_NAME }
+}
+
+fn device_name(config: &HttpConfig) -> String {
+    format!("{}{DEVICE}", name(config))
 }

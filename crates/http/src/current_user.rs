@@ -5,9 +5,11 @@ use axum::extract::{FromRef, FromRequestParts};
 use axum::http::HeaderMap;
 use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
+use doorward_domain::EventReason;
 use secrecy::SecretString;
 
 use crate::AccessGuard;
+use crate::owner::client;
 use crate::problem::{Kind, Problem};
 
 /// The user that the request's access token names, in any handler whose state holds an [`AccessGuard`].
@@ -138,7 +140,14 @@ where
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         let user = CurrentUser::from_request_parts(parts, state).await?;
-        if user.has_role(R::ROLE) { Ok(Self(user, PhantomData)) } else { Err(Kind::Forbidden.into()) }
+        if user.has_role(R::ROLE) {
+            return Ok(Self(user, PhantomData));
+        }
+        let guard = AccessGuard::from_ref(state);
+        match guard.note_refused_access(&user, EventReason::MissingRole, &client(parts)).await {
+            Ok(()) => Err(Kind::Forbidden.into()),
+            Err(fault) => Err(fault.into()),
+        }
     }
 }
 

@@ -24,6 +24,12 @@ pub(crate) fn name(fields: &mut Fields) -> Option<DisplayName> {
     fields.noting(DisplayName::parse(&text).map_err(|refused| name_error("name", refused)))
 }
 
+/// What an earlier log-in from this device was given to be known again, where the field is there. The cookie of a browser
+/// says the same.
+pub(crate) fn device(fields: &mut Fields) -> Option<SecretString> {
+    fields.optional_text("device_token").map(SecretString::from)
+}
+
 /// A mail address and nothing else.
 pub(crate) struct Address(pub(crate) EmailAddress);
 

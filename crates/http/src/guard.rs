@@ -18,8 +18,8 @@ pub trait Authenticate: Send + Sync {
     /// known at the moment to tell.
     async fn authenticate(&self, token: &SecretString) -> Result<CurrentUser, AuthenticationError>;
 
-    /// Notes that a user asked for what is not theirs to reach, with [`EventReason::OtherOwner`] or
-    /// [`EventReason::UnknownResource`]: in the security log where there is one, else in the log of the process.
+    /// Notes that a user asked for what is not theirs to reach, with [`EventReason::OtherOwner`],
+    /// [`EventReason::UnknownResource`] or [`EventReason::MissingRole`]: in the security log where there is one, else in the log of the process.
     ///
     /// # Errors
     ///

@@ -57,7 +57,7 @@ mod routes;
 pub mod verifier;
 
 #[cfg(feature = "server")]
-pub use client::{ClientAddress, ComesFrom, TrustedProxies};
+pub use client::{ClientAddress, ComesFrom, ForwardedHeader, Proxies, TrustedProxies};
 #[cfg(feature = "server")]
 pub use clients::{
     ClientId, Clients, DuplicateClient, InvalidClientId, InvalidSecretDigest, SecretDigest, new_client_secret,

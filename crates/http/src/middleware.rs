@@ -15,11 +15,16 @@ use axum::http::{HeaderMap, HeaderValue};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use doorward_auth::Auth;
-use doorward_domain::RequestId;
+use doorward_domain::{Client, EventReason, RequestId};
 use tracing::Instrument;
 
+use crate::client::ComesFrom;
 use crate::config::HttpConfig;
-use crate::problem::{Kind, Problem};
+use crate::problem::{Kind, Problem, chain};
+
+/// What machines ask all the time, many of them from one address, and what costs next to nothing.
+const UNLIMITED: [&str; 5] =
+    ["/healthz", "/readyz", "/api/auth/introspect", "/api/auth/revoke", "/api/auth/revocations"];
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -38,13 +43,27 @@ pub(crate) async fn every_request(
     // The route's pattern and not the path: a path may hold anything.
     let route = request.extensions().get::<MatchedPath>().map_or("-".into(), |path| path.as_str().to_owned());
     let span = tracing::info_span!("request", id = id.as_str());
+    let (parts, body) = request.into_parts();
+    let ComesFrom(client) = ComesFrom::of(&parts);
+    let limited = !UNLIMITED.iter().any(|path| route.ends_with(path));
+    let request = Request::from_parts(parts, body);
 
     let answer = async {
-        let answering = tokio::time::timeout(config.limits.request_timeout, next.run(request));
+        let work = async {
+            if limited && let Err(refused) = auth.pass_request(&client) {
+                record(&auth, EventReason::ClientLimit, &client).await;
+                return Problem::from(refused).into_response();
+            }
+            next.run(request).await
+        };
+        let answering = tokio::time::timeout(config.limits.request_timeout, work);
         let response = answering.await.unwrap_or_else(|_| {
             tracing::error!(%method, route, "request timed out");
             Problem::from(Kind::Unavailable).into_response()
         });
+        if let Some(reason) = response.extensions().get().and_then(unseen) {
+            record(&auth, reason, &client).await;
+        }
         tracing::info!(
             %method,
             route,
@@ -60,6 +79,22 @@ pub(crate) async fn every_request(
     let mut response = name_request(response, &id);
     add_headers(response.headers_mut(), &id, &config);
     response
+}
+
+/// Why a request was refused, or failed, where no use case has seen it (ASVS 16.3).
+fn unseen(problem: &Problem) -> Option<EventReason> {
+    match problem {
+        problem if problem.is(Kind::CsrfRejected) => Some(EventReason::OtherOrigin),
+        problem if problem.is(Kind::Internal) => Some(EventReason::UnexpectedError),
+        _ => None,
+    }
+}
+
+/// The answer stands, whether or not it can be put on record why.
+async fn record(auth: &Auth, reason: EventReason, client: &Client) {
+    if let Err(fault) = auth.record_refused_request(reason, client).await {
+        tracing::warn!(error = %chain(&fault), "a refusal could not be put on record");
+    }
 }
 
 fn request_id(headers: &HeaderMap, auth: &Auth) -> RequestId {

@@ -180,13 +180,13 @@ async fn parameter(parts: &mut Parts, name: &str) -> Parameter {
 }
 
 #[cfg(feature = "server")]
-fn client(parts: &Parts) -> Client {
+pub(crate) fn client(parts: &Parts) -> Client {
     crate::ComesFrom::of(parts).0
 }
 
 /// What a service that only verifies tokens knows of its clients is its own.
 #[cfg(not(feature = "server"))]
-fn client(_: &Parts) -> Client {
+pub(crate) fn client(_: &Parts) -> Client {
     Client::default()
 }
 

@@ -8,7 +8,7 @@ use axum::http::header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use doorward_auth::password::HashingError;
-use doorward_auth::{AuthenticationError, Fault, Unauthenticated};
+use doorward_auth::{AuthenticationError, Fault, TooOften, Unauthenticated};
 use doorward_domain::StoreError;
 use serde::Serialize;
 
@@ -61,6 +61,8 @@ pub enum Kind {
     UnsupportedMediaType,
     /// A field does not satisfy its rules.
     ValidationFailed,
+    /// It was done too often, for the account or by the client.
+    RateLimited,
     /// Something went wrong that nobody foresaw.
     Internal,
     /// Too much is being done already.
@@ -72,7 +74,7 @@ pub enum Kind {
 impl Kind {
     /// Each of them.
     #[cfg(test)]
-    pub(crate) const ALL: [Self; 23] = [
+    pub(crate) const ALL: [Self; 24] = [
         Self::OtherUser,
         Self::MalformedJson,
         Self::BadRequest,
@@ -93,6 +95,7 @@ impl Kind {
         Self::PayloadTooLarge,
         Self::UnsupportedMediaType,
         Self::ValidationFailed,
+        Self::RateLimited,
         Self::Internal,
         Self::Overloaded,
         Self::Unavailable,
@@ -138,6 +141,9 @@ impl Kind {
             Self::ValidationFailed => {
                 (StatusCode::UNPROCESSABLE_ENTITY, "validation_failed", "A field does not satisfy its rules")
             }
+            Self::RateLimited => {
+                (StatusCode::TOO_MANY_REQUESTS, "rate_limited", "It was done too often; wait, then try again")
+            }
             Self::Internal => {
                 (StatusCode::INTERNAL_SERVER_ERROR, "internal", "Something went wrong that nobody foresaw")
             }
@@ -182,12 +188,13 @@ pub struct Problem {
     detail: Option<&'static str>,
     errors: Vec<FieldError>,
     challenge: Option<&'static str>,
+    retry_after: Option<Duration>,
 }
 
 impl From<Kind> for Problem {
     fn from(kind: Kind) -> Self {
         let challenge = matches!(kind, Kind::InvalidCredentials | Kind::InvalidRefreshToken).then_some("Bearer");
-        Self { kind, detail: None, errors: Vec::new(), challenge }
+        Self { kind, detail: None, errors: Vec::new(), challenge, retry_after: kind.retry_after() }
     }
 }
 
@@ -250,7 +257,7 @@ impl Problem {
 
     /// How long a client should wait, as a header; `None` where waiting does not help.
     pub(crate) fn retry_after(&self) -> Option<HeaderValue> {
-        self.kind.retry_after().map(|wait| HeaderValue::from(wait.as_secs()))
+        self.retry_after.map(|wait| HeaderValue::from(wait.as_secs()))
     }
 
     /// The response, which names the request where its id is known.
@@ -315,11 +322,18 @@ impl From<AuthenticationError> for Problem {
     }
 }
 
+impl From<TooOften> for Problem {
+    fn from(refused: TooOften) -> Self {
+        Self { retry_after: Some(refused.retry_after), ..Self::from(Kind::RateLimited) }
+    }
+}
+
 impl From<Fault> for Problem {
     /// Logs the whole chain of causes, once; the client learns the kind alone.
     fn from(fault: Fault) -> Self {
         let kind = match &fault {
             Fault::Hashing(HashingError::Overloaded) => return Kind::Overloaded.into(),
+            Fault::TooOften(refused) => return (*refused).into(),
             Fault::Store(StoreError::Unavailable(_) | StoreError::Retryable(_)) => Kind::Unavailable,
             Fault::Store(_) | Fault::Hashing(_) | Fault::Token(_) | Fault::Entropy(_) => Kind::Internal,
         };
@@ -377,5 +391,13 @@ mod tests {
             let response = problem.into_response();
             assert_eq!(response.headers().contains_key(RETRY_AFTER), kind != Kind::Internal);
         }
+    }
+
+    #[test]
+    fn what_was_done_too_often_says_how_long_to_wait() {
+        let refused = TooOften { retry_after: Duration::from_secs(77) };
+        let response = Problem::from(Fault::from(refused)).into_response();
+        assert_eq!(response.status(), StatusCode::TOO_MANY_REQUESTS);
+        assert_eq!(response.headers()[RETRY_AFTER], "77");
     }
 }

@@ -21,6 +21,7 @@ mod owned;
 mod refresh_tokens;
 mod revocations;
 mod sessions;
+mod throttles;
 mod units;
 mod users;
 
@@ -65,6 +66,10 @@ macro_rules! conformance_suite {
             expired_sessions_are_deleted_in_batches,
             events_survive_the_round_trip_newest_first,
             a_user_s_events_are_their_own_and_without_refreshes,
+            an_event_waits_to_be_sealed_from_its_commit_on,
+            one_unit_at_a_time_holds_the_chain,
+            sealed_events_are_in_the_order_of_the_chain,
+            the_log_can_only_be_added_to_and_cut,
             a_key_is_followed_by_one,
             a_published_key_signs_earlier,
             a_change_of_keys_is_named,
@@ -115,6 +120,13 @@ macro_rules! conformance_suite {
             every_failed_login_is_reported_once,
             one_session_is_spared_when_the_others_end,
             a_device_is_the_first_or_new_or_known,
+            a_device_is_trusted_by_its_user_alone_and_so_many_at_once,
+            a_rate_allows_so_many_at_once_however_many_ask,
+            a_rate_comes_back_one_by_one,
+            guesses_are_counted_however_many_come_at_once,
+            guesses_are_delayed_and_end,
+            a_right_password_has_guesses_counted_from_the_start,
+            throttles_are_forgotten_in_batches,
         );
     };
     (@cases $store:expr; $($case:ident,)*) => {
@@ -142,6 +154,7 @@ pub use owned::*;
 pub use refresh_tokens::*;
 pub use revocations::*;
 pub use sessions::*;
+pub use throttles::*;
 pub use units::*;
 pub use users::*;
 

@@ -150,6 +150,23 @@ fn what_is_missing_unknown_or_unsafe_stops_the_start_by_name() {
         ("LIMITS__BODY_TIMEOUT", "0s", "limits.body_timeout"),
         ("LIMITS__REQUEST_TIMEOUT", "x", "limits.request_timeout"),
         ("LIMITS__MAX_CONNECTIONS", "0", "limits.max_connections"),
+        ("LIMITS__PASSWORD_FREE", "0", "limits.password_free"),
+        ("LIMITS__PASSWORD_FREE", "101", "limits.password_free"),
+        ("LIMITS__PASSWORD_FIRST_DELAY", "0s", "limits.password_first_delay"),
+        ("LIMITS__PASSWORD_LONGEST_DELAY", "2d", "limits.password_longest_delay"),
+        ("LIMITS__PASSWORD_LONGEST_DELAY", "29s", "limits.password_longest_delay"),
+        ("LIMITS__PASSWORD_MOST", "101", "limits.password_most"),
+        ("LIMITS__LOGIN_BY_CLIENT", "many", "limits.login_by_client"),
+        ("LIMITS__REGISTER_BY_CLIENT", "0/1h", "limits.register_by_client"),
+        ("LIMITS__MAIL_BY_CLIENT", "5", "limits.mail_by_client"),
+        ("LIMITS__TOKEN_BY_CLIENT", "5/0s", "limits.token_by_client"),
+        ("LIMITS__REFRESH_BY_CLIENT", "5/1y", "limits.refresh_by_client"),
+        ("LIMITS__REFRESH_BY_SESSION", "-1/1m", "limits.refresh_by_session"),
+        ("LIMITS__REQUESTS_BY_CLIENT", "none", "limits.requests_by_client"),
+        ("TRUSTED_PROXIES", "0", "trusted_proxies"),
+        ("TRUSTED_PROXIES", "17", "trusted_proxies"),
+        ("FORWARDED_HEADER", "x-real-ip", "forwarded_header"),
+        ("EVENTS__RETENTION", "1h", "events.retention"),
         ("CORS__ORIGINS", "https://a.example/path", "cors.origins"),
         ("CORS__ORIGINS", "*", "cors.origins"),
         ("LOG__FORMAT", "xml", "log.format"),
@@ -701,7 +718,7 @@ async fn trusted_proxies_name_the_client() {
         let service = Service::start(Database::Sqlite, settings);
         let client = Client::new(&service.url());
         let body = json!({ "email": "ada@example.com", "password": PASSWORD });
-        let headers = [("x-forwarded-for", "198.51.100.1, 203.0.113.9")];
+        let headers = [("x-forwarded-for", "198.51.100.1, 203.0.113.9"), ("forwarded", "for=\"192.0.2.77:4711\"")];
         client.send(Method::POST, "/api/auth/register", &headers, Some(&body)).await.unwrap().grant();
         let pool = sqlx::SqlitePool::connect(&service.database_url).await.unwrap();
         let ip: String = sqlx::query_scalar("SELECT ip FROM sessions").fetch_one(&pool).await.unwrap();
@@ -710,6 +727,9 @@ async fn trusted_proxies_name_the_client() {
     assert_eq!(ip_of(&[]).await, "127.0.0.1");
     assert_eq!(ip_of(&[("TRUSTED_PROXIES", "127.0.0.0/8")]).await, "203.0.113.9");
     assert_eq!(ip_of(&[("TRUSTED_PROXIES", "127.0.0.1,203.0.113.9")]).await, "198.51.100.1");
+    assert_eq!(ip_of(&[("TRUSTED_PROXIES", "1")]).await, "203.0.113.9");
+    assert_eq!(ip_of(&[("TRUSTED_PROXIES", "2")]).await, "198.51.100.1");
+    assert_eq!(ip_of(&[("TRUSTED_PROXIES", "1"), ("FORWARDED_HEADER", "forwarded")]).await, "192.0.2.77");
 }
 
 #[tokio::test]

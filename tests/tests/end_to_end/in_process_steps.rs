@@ -25,7 +25,7 @@ pub(crate) fn password(text: &str) -> Password {
 /// Registers an address, which begins a session and queues the mail that verifies it.
 pub(crate) async fn register(doorward: &InProcess, address: &str) -> SessionGrant {
     time_passes(doorward);
-    let request = Register { email: email(address), password: password(PASSWORD), name: None };
+    let request = Register { email: email(address), password: password(PASSWORD), name: None, device: None };
     match doorward.auth.register(request, &Client::default()).await.unwrap() {
         Registration::SessionStarted(grant) => *grant,
         Registration::VerificationPending => panic!("a verified address was asked for"),
@@ -33,7 +33,7 @@ pub(crate) async fn register(doorward: &InProcess, address: &str) -> SessionGran
 }
 
 pub(crate) async fn log_in(doorward: &InProcess, address: &str) -> SessionGrant {
-    let request = Login { email: email(address), password: password(PASSWORD) };
+    let request = Login { email: email(address), password: password(PASSWORD), device: None };
     doorward.auth.login(request, &Client::default()).await.unwrap()
 }
 
@@ -91,7 +91,7 @@ pub(crate) async fn redeem(doorward: &InProcess, purpose: OneTimePurpose, token:
         OneTimePurpose::ChangeEmail => auth.confirm_email_change(ConfirmEmailChange { token }, &client).await,
         OneTimePurpose::UndoEmailChange => auth.undo_email_change(UndoEmailChange { token }, &client).await,
         OneTimePurpose::ResetPassword => {
-            let request = ResetPassword { token, password: password(NEW_PASSWORD) };
+            let request = ResetPassword { token, password: password(NEW_PASSWORD), device: None };
             match auth.reset_password(request, &client).await {
                 Err(ResetPasswordError::InvalidToken) => Err(OneTimeTokenError::InvalidToken),
                 Err(error) => panic!("{purpose:?}: {error:?}"),

@@ -37,7 +37,7 @@ impl Act {
             Self::ConfirmEmailChange => account.redeem(doorward, OneTimePurpose::ChangeEmail).await,
             Self::UndoEmailChange => account.redeem(doorward, OneTimePurpose::UndoEmailChange).await,
             Self::ChangePassword => {
-                let request = ChangePassword { current: password(PASSWORD), new: password(NEW_PASSWORD) };
+                let request = ChangePassword { current: password(PASSWORD), new: password(NEW_PASSWORD), device: None };
                 doorward.auth.change_password(&account.current(doorward), request, &client).await.unwrap();
             }
             Self::DeleteAccount => {

@@ -13,7 +13,7 @@ use doorward_auth::password::pool::PoolSize;
 use doorward_auth::token::SharedSecret;
 use doorward_auth::{MasterKey, RegistrationMode};
 use doorward_domain::{KeyAlgorithm, PasswordPolicy, SessionPolicy};
-use doorward_http::{HttpLimits, Origin, OriginList, TrustedProxies};
+use doorward_http::{ForwardedHeader, HttpLimits, Origin, OriginList, Proxies};
 use doorward_persistence::OpenError;
 use secrecy::{ExposeSecret, SecretString};
 use tracing_subscriber::filter::{LevelFilter, Targets};
@@ -22,7 +22,7 @@ use url::{Host, Url};
 use super::check::{Check, InvalidSettings, OptionError};
 use super::raw::{List, Raw};
 use super::{ConnectionLimits, LogFormat, LogSettings, ServerSettings, Settings, TaskSettings};
-use super::{mail, pages};
+use super::{limits, mail, pages};
 use crate::StartError;
 
 /// Reads what `doorward serve` runs with: a TOML file where there is one, overridden by the environment
@@ -147,8 +147,10 @@ fn finish(
     default_format: LogFormat,
 ) -> Result<(Settings, ServerSettings), InvalidSettings> {
     let listen = check.or("listen", raw.listen, parse_listen, default_listen);
-    let none = TrustedProxies::default();
-    settings.trusted_proxies = check.or("trusted_proxies", raw.trusted_proxies, parse_networks, none);
+    let proxies = &mut settings.trusted_proxies;
+    proxies.proxies = check.or("trusted_proxies", raw.trusted_proxies, parse_proxies, Proxies::default());
+    proxies.header =
+        check.or("forwarded_header", raw.forwarded_header, parse_forwarded_header, ForwardedHeader::default());
     settings.cors_origins = check.or("cors.origins", raw.cors.origins, parse_origins, OriginList::default());
 
     let database = &mut settings.database;
@@ -200,6 +202,10 @@ fn finish(
     settings.tasks = raw.tasks.enabled.unwrap_or(true).then_some(TaskSettings { most_per_user });
 
     settings.pages = pages::read(&mut check, raw.pages, &settings.mail.service_name);
+
+    settings.throttles = limits::read(&mut check, &raw.limits);
+    settings.event_retention =
+        check.or("events.retention", raw.events.retention, parse_retention, settings.event_retention);
 
     let HttpLimits { body_timeout, request_timeout } = settings.limits;
     settings.limits.body_timeout =
@@ -254,10 +260,38 @@ fn parse_listen(text: String) -> Result<SocketAddr, &'static str> {
     text.parse().map_err(|_| "must be an address and a port such as 127.0.0.1:8080")
 }
 
-fn parse_networks(list: List) -> Result<TrustedProxies, &'static str> {
+fn parse_proxies(list: List) -> Result<Proxies, &'static str> {
+    if let [hops] = list.0.as_slice()
+        && let Ok(hops) = hops.parse::<u8>()
+        && (1..=16).contains(&hops)
+    {
+        return Ok(Proxies::Hops(hops));
+    }
     let network = |text: &String| text.parse().or_else(|_| text.parse::<std::net::IpAddr>().map(Into::into));
     let networks: Result<Vec<_>, _> = list.0.iter().map(network).collect();
-    networks.map(TrustedProxies).map_err(|_| "must be networks or addresses such as 10.0.0.0/8")
+    networks
+        .map(Proxies::Networks)
+        .map_err(|_| "must be networks or addresses such as 10.0.0.0/8, or the number of proxies, 1 to 16")
+}
+
+fn parse_forwarded_header(text: String) -> Result<ForwardedHeader, &'static str> {
+    match text.as_str() {
+        "x-forwarded-for" => Ok(ForwardedHeader::XForwardedFor),
+        "forwarded" => Ok(ForwardedHeader::Forwarded),
+        _ => Err("must be x-forwarded-for or forwarded"),
+    }
+}
+
+/// How long the security log is kept; `forever` for what nobody deletes.
+fn parse_retention(text: String) -> Result<Option<Duration>, &'static str> {
+    const SHORTEST: Duration = Duration::from_hours(24);
+    if text == "forever" {
+        return Ok(None);
+    }
+    match humantime::parse_duration(&text) {
+        Ok(retention) if retention >= SHORTEST => Ok(Some(retention)),
+        _ => Err("must be a duration of at least 1d, such as 365d, or forever"),
+    }
 }
 
 fn parse_origins(list: List) -> Result<OriginList, impl Display> {

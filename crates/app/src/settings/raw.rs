@@ -13,6 +13,7 @@ pub(super) struct Raw {
     pub(super) public_url: Option<String>,
     pub(super) listen: Option<String>,
     pub(super) trusted_proxies: Option<List>,
+    pub(super) forwarded_header: Option<String>,
     pub(super) database: Database,
     pub(super) registration: Registration,
     pub(super) password: Password,
@@ -26,7 +27,14 @@ pub(super) struct Raw {
     pub(super) mail: Mail,
     pub(super) tasks: Tasks,
     pub(super) pages: Pages,
+    pub(super) events: Events,
     pub(super) log: Log,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Events {
+    pub(super) retention: Option<String>,
 }
 
 #[derive(Default, Deserialize)]
@@ -103,6 +111,17 @@ pub(super) struct Limits {
     pub(super) body_timeout: Option<String>,
     pub(super) request_timeout: Option<String>,
     pub(super) max_connections: Option<usize>,
+    pub(super) password_free: Option<u32>,
+    pub(super) password_first_delay: Option<String>,
+    pub(super) password_longest_delay: Option<String>,
+    pub(super) password_most: Option<u32>,
+    pub(super) login_by_client: Option<String>,
+    pub(super) register_by_client: Option<String>,
+    pub(super) mail_by_client: Option<String>,
+    pub(super) token_by_client: Option<String>,
+    pub(super) refresh_by_client: Option<String>,
+    pub(super) refresh_by_session: Option<String>,
+    pub(super) requests_by_client: Option<String>,
 }
 
 #[derive(Default, Deserialize)]
@@ -226,6 +245,10 @@ impl<'de> Deserialize<'de> for List {
 
             fn visit_str<E>(self, text: &str) -> Result<List, E> {
                 Ok(List(text.split(',').map(str::trim).filter(|t| !t.is_empty()).map(str::to_owned).collect()))
+            }
+
+            fn visit_i64<E>(self, number: i64) -> Result<List, E> {
+                Ok(List(vec![number.to_string()]))
             }
 
             fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<List, A::Error> {

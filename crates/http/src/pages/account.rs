@@ -1,5 +1,6 @@
 //! The user's own account.
 
+use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
 use doorward_auth::{ChangePassword, EventPage, ListEvents, Rename};
 use doorward_domain::{EventId, SecurityEvent, SessionId};
@@ -119,17 +120,20 @@ impl FromFields for PasswordForm {
         // The address is there for password managers.
         fields.optional_text("username");
         let (current, new) = (password(fields, "current_password"), password(fields, "new_password"));
-        Some(Self(ChangePassword { current: current?, new: new? }))
+        Some(Self(ChangePassword { current: current?, new: new?, device: None }))
     }
 }
 
-pub(super) async fn change_password(user: PageUser, form: Form) -> Response {
+pub(super) async fn change_password(user: PageUser, headers: HeaderMap, form: Form) -> Response {
     let request = match form.read::<PasswordForm>() {
-        Ok(form) => form.0,
+        Ok(PasswordForm(request)) => ChangePassword { device: user.device_token(&headers), ..request },
         Err(errors) => return refused(&user, "password", Problem::validation(errors), &form).await,
     };
     match user.auth().change_password(user.user(), request, user.client()).await {
-        Ok(()) => user.redirect("/account?done=password_changed#password"),
+        Ok(device) => {
+            user.know_device(&device);
+            user.redirect("/account?done=password_changed#password")
+        }
         Err(error) => refused(&user, "password", at_field(error.into(), "current_password"), &form).await,
     }
 }

@@ -31,6 +31,8 @@ pub(crate) struct ForAnswer(Arc<Mutex<Left>>);
 #[derive(Debug, Default)]
 pub(super) struct Left {
     pub(super) cookie: Option<HeaderValue>,
+    /// By what the browser is known again.
+    pub(super) device: Option<HeaderValue>,
     /// Who was found to look.
     pub(super) user: Option<User>,
 }
@@ -72,7 +74,9 @@ impl Looks {
             response = error_page(config, pages, headers, left.user.as_ref(), &problem, request_id);
             response.headers_mut().extend(allow.map(|allow| (ALLOW, allow)));
         }
-        response.headers_mut().extend(left.cookie.take().map(|cookie| (SET_COOKIE, cookie)));
+        for cookie in [left.cookie.take(), left.device.take()].into_iter().flatten() {
+            response.headers_mut().append(SET_COOKIE, cookie);
+        }
         match response.extensions_mut().remove::<Compressible>() {
             Some(Compressible(bytes)) if self.takes_gzip => compressed(response, &bytes),
             _ => response,

@@ -1,5 +1,6 @@
 //! Registering, logging in, logging out.
 
+use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
 use doorward_auth::{Login, LoginError, Logout, Register, RegisterError, Registration, RegistrationMode};
 use doorward_domain::Password;
@@ -25,7 +26,8 @@ impl FromFields for LoginForm {
         // A password that breaks the rules is nobody's, and not what is wrong with the form.
         let password = fields.secret("password").map(|text| Password::parse(&text).ok());
         let request = email.zip(password);
-        with_next(fields, request).and_then(|(email, password)| Some(Self(Login { email, password: password? })))
+        with_next(fields, request)
+            .and_then(|(email, password)| Some(Self(Login { email, password: password?, device: None })))
     }
 }
 
@@ -40,11 +42,11 @@ fn login_form(visitor: &Visitor, next: Option<&str>) -> super::Page {
     visitor.page("login").with("next", visitor.next(next)).with("unverified", false)
 }
 
-pub(super) async fn login(visitor: Visitor, form: Form) -> Response {
+pub(super) async fn login(visitor: Visitor, headers: HeaderMap, form: Form) -> Response {
     let next = form.value("next");
     let again = |problem: Problem| login_form(&visitor, next).refused(&problem, &form);
     let request = match form.read::<LoginForm>() {
-        Ok(form) => form.0,
+        Ok(LoginForm(request)) => Login { device: visitor.device_token(&headers), ..request },
         Err(errors) if errors.is_empty() => return again(Kind::InvalidCredentials.into()).into_response(),
         Err(errors) => return again(Problem::validation(errors)).into_response(),
     };
@@ -65,7 +67,7 @@ struct RegisterForm(Register);
 impl FromFields for RegisterForm {
     fn from_fields(fields: &mut Fields) -> Option<Self> {
         let (email, password, name) = (email(fields), password(fields, "password"), name(fields));
-        let request = email.zip(password).map(|(email, password)| Register { email, password, name });
+        let request = email.zip(password).map(|(email, password)| Register { email, password, name, device: None });
         with_next(fields, request).map(Self)
     }
 }
@@ -84,11 +86,11 @@ fn register_form(visitor: &Visitor, next: Option<&str>) -> super::Page {
         .with("closed", visitor.auth().registration_mode() == RegistrationMode::Closed)
 }
 
-pub(super) async fn register(visitor: Visitor, form: Form) -> Response {
+pub(super) async fn register(visitor: Visitor, headers: HeaderMap, form: Form) -> Response {
     let next = form.value("next");
     let again = |problem: &Problem| register_form(&visitor, next).refused(problem, &form).into_response();
     let request = match form.read::<RegisterForm>() {
-        Ok(form) => form.0,
+        Ok(RegisterForm(request)) => Register { device: visitor.device_token(&headers), ..request },
         Err(errors) => return again(&Problem::validation(errors)),
     };
     match visitor.auth().register(request, visitor.client()).await {
@@ -106,7 +108,7 @@ pub(super) async fn logout_page(user: PageUser) -> Response {
     user.page("logout").into_response()
 }
 
-pub(super) async fn logout(visitor: Visitor, headers: axum::http::HeaderMap, _: Form) -> Response {
+pub(super) async fn logout(visitor: Visitor, headers: HeaderMap, _: Form) -> Response {
     if let Some(token) = visitor.refresh_token(&headers) {
         if let Err(error) = end(&visitor, token).await {
             return error.into_response();

@@ -6,7 +6,8 @@ use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use doorward_auth::{
-    ConfirmEmailChange, OneTimeTokens, RequestPasswordReset, ResendVerification, UndoEmailChange, VerifyEmail,
+    ConfirmEmailChange, OneTimeTokens, RequestPasswordReset, ResendVerification, ResetPassword, UndoEmailChange,
+    VerifyEmail,
 };
 use doorward_domain::OneTimePurpose;
 
@@ -160,13 +161,15 @@ async fn reset(mut visitor: Visitor, headers: HeaderMap, form: Form) -> Response
     };
     let again = |problem: &Problem| confirm(&visitor, purpose, token).refused(problem, &form).into_response();
     let request = match form.read::<ResetPasswordBody>() {
-        Ok(form) => form.0,
+        Ok(ResetPasswordBody(request)) => ResetPassword { device: visitor.device_token(&headers), ..request },
         Err(errors) => return again(&Problem::validation(errors)),
     };
-    match visitor.auth().reset_password(request, visitor.client()).await.map_err(Problem::from) {
-        Err(problem) if !problem.is(Kind::InvalidToken) => again(&problem),
-        outcome => finish(&mut visitor, &headers, purpose, "password_set", outcome).await,
-    }
+    let outcome = visitor.auth().reset_password(request, visitor.client()).await.map_err(Problem::from);
+    let outcome = match outcome {
+        Err(problem) if !problem.is(Kind::InvalidToken) => return again(&problem),
+        outcome => outcome.map(|device| visitor.know_device(&device)),
+    };
+    finish(&mut visitor, &headers, purpose, "password_set", outcome).await
 }
 
 async fn change_page(visitor: Visitor) -> Response {

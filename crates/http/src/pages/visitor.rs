@@ -8,7 +8,7 @@ use axum::http::header::REFERER;
 use axum::http::request::Parts;
 use axum::http::uri::PathAndQuery;
 use axum::response::{IntoResponse, Response};
-use doorward_auth::{Auth, RegistrationMode, Resume, ResumeError, SessionGrant};
+use doorward_auth::{Auth, DeviceToken, RegistrationMode, Resume, ResumeError, SessionGrant};
 use doorward_domain::{Client, EventReason, User};
 use secrecy::SecretString;
 use uuid::Uuid;
@@ -147,6 +147,19 @@ impl Visitor {
     /// Hands the browser the session that has begun.
     pub(super) fn keep(&self, grant: &SessionGrant) {
         self.answer.left().cookie = cookie::hand_out(&grant.refresh_token, grant.refresh_expires_in, &self.config);
+        if let Some(device) = &grant.device_token {
+            self.know_device(device);
+        }
+    }
+
+    /// Has the browser known again as this device.
+    pub(super) fn know_device(&self, device: &DeviceToken) {
+        self.answer.left().device = cookie::know_device(&self.auth.device_token_text(device), &self.config);
+    }
+
+    /// What the browser shows to be known again.
+    pub(super) fn device_token(&self, headers: &HeaderMap) -> Option<SecretString> {
+        cookie::device_token(headers, &self.config)
     }
 
     /// Takes the session's cookie back.

@@ -1,17 +1,22 @@
 //! The user's own account.
 
+use std::sync::Arc;
+
 use axum::Json;
 use axum::extract::State;
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use doorward_auth::{Auth, ChangeEmail, ChangePassword, DeleteAccount, Rename};
 use doorward_domain::{DisplayName, User};
 use serde::Serialize;
 
+use super::mailed::known_device;
 use crate::body::{Body, Fields, FromFields};
 use crate::client::ComesFrom;
+use crate::config::HttpConfig;
+use crate::cookie;
 use crate::current_user::CurrentUser;
-use crate::fields::{email, name, password};
+use crate::fields::{device, email, name, password};
 use crate::problem::Problem;
 
 /// A user, as clients see one.
@@ -75,18 +80,21 @@ pub(super) struct ChangePasswordBody(ChangePassword);
 impl FromFields for ChangePasswordBody {
     fn from_fields(fields: &mut Fields) -> Option<Self> {
         let (current, new) = (password(fields, "current_password"), password(fields, "new_password"));
-        Some(Self(ChangePassword { current: current?, new: new? }))
+        Some(Self(ChangePassword { current: current?, new: new?, device: device(fields) }))
     }
 }
 
 pub(super) async fn change_password(
     State(auth): State<Auth>,
+    State(config): State<Arc<HttpConfig>>,
     ComesFrom(client): ComesFrom,
+    headers: HeaderMap,
     user: CurrentUser,
-    Body(body): Body<ChangePasswordBody>,
-) -> Result<StatusCode, Problem> {
-    auth.change_password(&user, body.0, &client).await?;
-    Ok(StatusCode::NO_CONTENT)
+    Body(ChangePasswordBody(request)): Body<ChangePasswordBody>,
+) -> Result<Response, Problem> {
+    let device = request.device.or_else(|| cookie::device_token(&headers, &config));
+    let device = auth.change_password(&user, ChangePassword { device, ..request }, &client).await?;
+    Ok(known_device(&auth, &device, &headers, &config))
 }
 
 pub(crate) struct ChangeEmailBody(pub(crate) ChangeEmail);

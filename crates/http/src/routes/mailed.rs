@@ -1,18 +1,24 @@
 //! What is done with a mailed token, and asking for the mails.
 
+use std::sync::Arc;
+
 use axum::Json;
 use axum::extract::State;
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use doorward_auth::{
-    Auth, ConfirmEmailChange, RequestPasswordReset, ResendVerification, ResetPassword, UndoEmailChange, VerifyEmail,
+    Auth, ConfirmEmailChange, DeviceToken, RequestPasswordReset, ResendVerification, ResetPassword, UndoEmailChange,
+    VerifyEmail,
 };
 
 use super::account::verification_sent;
+use super::session::set_cookie;
 use crate::body::{Body, Fields, FromFields};
 use crate::client::ComesFrom;
-use crate::fields::{Address, MailedToken, password};
+use crate::config::HttpConfig;
+use crate::fields::{Address, MailedToken, device, password};
 use crate::problem::Problem;
+use crate::{cookie, origin};
 
 pub(super) async fn resend_verification(
     State(auth): State<Auth>,
@@ -45,18 +51,30 @@ pub(crate) struct ResetPasswordBody(pub(crate) ResetPassword);
 
 impl FromFields for ResetPasswordBody {
     fn from_fields(fields: &mut Fields) -> Option<Self> {
-        let (token, password) = (fields.secret("token"), password(fields, "password"));
-        Some(Self(ResetPassword { token: token?, password: password? }))
+        let (token, password, device) = (fields.secret("token"), password(fields, "password"), device(fields));
+        Some(Self(ResetPassword { token: token?, password: password?, device }))
     }
 }
 
 pub(super) async fn reset_password(
     State(auth): State<Auth>,
+    State(config): State<Arc<HttpConfig>>,
     ComesFrom(client): ComesFrom,
+    headers: HeaderMap,
     Body(ResetPasswordBody(request)): Body<ResetPasswordBody>,
-) -> Result<StatusCode, Problem> {
-    auth.reset_password(request, &client).await?;
-    Ok(StatusCode::NO_CONTENT)
+) -> Result<Response, Problem> {
+    let device = request.device.or_else(|| cookie::device_token(&headers, &config));
+    let device = auth.reset_password(ResetPassword { device, ..request }, &client).await?;
+    Ok(known_device(&auth, &device, &headers, &config))
+}
+
+/// The answer to a new password: a browser with a page of the service's own is known by its cookie from now on.
+pub(super) fn known_device(auth: &Auth, device: &DeviceToken, headers: &HeaderMap, config: &HttpConfig) -> Response {
+    let mut response = StatusCode::NO_CONTENT.into_response();
+    if origin::check(headers, config).is_ok() {
+        set_cookie(&mut response, cookie::know_device(&auth.device_token_text(device), config));
+    }
+    response
 }
 
 pub(super) async fn confirm_email_change(

@@ -16,7 +16,7 @@ use crate::body::{Body, Fields, FromFields};
 use crate::client::ComesFrom;
 use crate::config::HttpConfig;
 use crate::current_user::{CurrentUser, bearer_token};
-use crate::fields::{email, name, password};
+use crate::fields::{device, email, name, password};
 use crate::problem::{FieldError, Problem};
 use crate::{cookie, origin};
 
@@ -59,8 +59,8 @@ pub(super) struct RegisterBody {
 impl FromFields for RegisterBody {
     fn from_fields(fields: &mut Fields) -> Option<Self> {
         let (email, password, name) = (email(fields), password(fields, "password"), name(fields));
-        let delivery = Delivery::from_fields(fields);
-        Some(Self { request: Register { email: email?, password: password?, name }, delivery })
+        let (device, delivery) = (device(fields), Delivery::from_fields(fields));
+        Some(Self { request: Register { email: email?, password: password?, name, device }, delivery })
     }
 }
 
@@ -72,9 +72,10 @@ pub(super) async fn register(
     Body(body): Body<RegisterBody>,
 ) -> Result<Response, Problem> {
     body.delivery.check(&headers, &config)?;
-    match auth.register(body.request, &client).await? {
+    let device = body.request.device.or_else(|| cookie::device_token(&headers, &config));
+    match auth.register(Register { device, ..body.request }, &client).await? {
         Registration::SessionStarted(grant) => {
-            Ok((StatusCode::CREATED, grant_response(&grant, body.delivery, &config)).into_response())
+            Ok((StatusCode::CREATED, grant_response(&auth, &grant, body.delivery, &config)).into_response())
         }
         Registration::VerificationPending => Ok(verification_sent()),
     }
@@ -88,8 +89,8 @@ pub(super) struct LoginBody {
 impl FromFields for LoginBody {
     fn from_fields(fields: &mut Fields) -> Option<Self> {
         let (email, password) = (email(fields), password(fields, "password"));
-        let delivery = Delivery::from_fields(fields);
-        Some(Self { request: Login { email: email?, password: password? }, delivery })
+        let (device, delivery) = (device(fields), Delivery::from_fields(fields));
+        Some(Self { request: Login { email: email?, password: password?, device }, delivery })
     }
 }
 
@@ -101,8 +102,9 @@ pub(super) async fn login(
     Body(body): Body<LoginBody>,
 ) -> Result<Response, Problem> {
     body.delivery.check(&headers, &config)?;
-    let grant = auth.login(body.request, &client).await?;
-    Ok(grant_response(&grant, body.delivery, &config))
+    let device = body.request.device.or_else(|| cookie::device_token(&headers, &config));
+    let grant = auth.login(Login { device, ..body.request }, &client).await?;
+    Ok(grant_response(&auth, &grant, body.delivery, &config))
 }
 
 /// A refresh token in the body, or none where the cookie brings it.
@@ -137,7 +139,7 @@ pub(super) async fn refresh(
         }
     };
     let grant = auth.refresh(RotateRefresh { refresh_token }, &client).await?;
-    Ok(grant_response(&grant, delivery, &config))
+    Ok(grant_response(&auth, &grant, delivery, &config))
 }
 
 pub(super) async fn logout(
@@ -189,7 +191,7 @@ pub(super) async fn logout_all(
     Ok(StatusCode::NO_CONTENT)
 }
 
-fn grant_response(grant: &SessionGrant, delivery: Delivery, config: &HttpConfig) -> Response {
+fn grant_response(auth: &Auth, grant: &SessionGrant, delivery: Delivery, config: &HttpConfig) -> Response {
     #[derive(Serialize)]
     struct GrantView<'a> {
         access_token: &'a str,
@@ -197,16 +199,20 @@ fn grant_response(grant: &SessionGrant, delivery: Delivery, config: &HttpConfig)
         expires_in: u64,
         #[serde(skip_serializing_if = "Option::is_none")]
         refresh_token: Option<&'a str>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        device_token: Option<&'a str>,
         refresh_expires_in: u64,
         session_id: String,
         user: UserView<'a>,
     }
     let refresh_token = grant.refresh_token.to_text();
+    let device_token = grant.device_token.as_ref().map(|device| auth.device_token_text(device));
     let mut response = Json(GrantView {
         access_token: grant.access_token.text.expose_secret(),
         token_type: "Bearer",
         expires_in: grant.access_token.expires_in.as_secs(),
         refresh_token: (delivery == Delivery::Token).then(|| refresh_token.expose_secret()),
+        device_token: device_token.as_ref().filter(|_| delivery == Delivery::Token).map(ExposeSecret::expose_secret),
         refresh_expires_in: grant.refresh_expires_in.as_secs(),
         session_id: grant.session_id.to_string(),
         user: UserView::from(&grant.user),
@@ -214,11 +220,12 @@ fn grant_response(grant: &SessionGrant, delivery: Delivery, config: &HttpConfig)
     .into_response();
     if delivery == Delivery::Cookie {
         set_cookie(&mut response, cookie::hand_out(&grant.refresh_token, grant.refresh_expires_in, config));
+        set_cookie(&mut response, device_token.and_then(|device| cookie::know_device(&device, config)));
     }
     response
 }
 
-fn set_cookie(response: &mut Response, cookie: Option<HeaderValue>) {
+pub(super) fn set_cookie(response: &mut Response, cookie: Option<HeaderValue>) {
     if let Some(cookie) = cookie {
         response.headers_mut().append(SET_COOKIE, cookie);
     }

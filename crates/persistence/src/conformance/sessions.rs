@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use doorward_domain::store::DeviceSeen;
-use doorward_domain::{Client, EndReason, RefreshTokenRecord, Session, SessionId, Store, StoreError, UserAgent};
+use doorward_domain::{
+    Client, EndReason, RefreshTokenRecord, Session, SessionId, Store, StoreError, UserAgent, UserId,
+};
 
 use super::{
     CROWD, NOW, Outcome, Surroundings, after, count_true, crowd, hash, must, session, stored_session, stored_user, user,
@@ -233,5 +235,34 @@ pub async fn a_device_is_the_first_or_new_or_known(store: Arc<dyn Store>) -> Out
         unit.commit().await?;
         must!(seen == expected, "device {device} of step {n} is {seen:?}, it had to be {expected:?}");
     }
+    Ok(())
+}
+
+/// A device is trusted for its user and no other, until it is forgotten, and those longest not seen give way.
+pub async fn a_device_is_trusted_by_its_user_alone_and_so_many_at_once(store: Arc<dyn Store>) -> Outcome {
+    let (user, other) = (stored_user(&*store).await?, stored_user(&*store).await?);
+    let mut unit = store.write().await?;
+    for device in 1..=4 {
+        unit.sessions().trust_device(user.id, [device; 32], 3, after(device.into())).await?;
+        unit.sessions().trust_device(other.id, [device; 32], 4, after(device.into())).await?;
+    }
+    // Seen again, so the second is the one longest not seen.
+    unit.sessions().trust_device(user.id, [2; 32], 3, after(9)).await?;
+    unit.sessions().trust_device(user.id, [5; 32], 3, after(10)).await?;
+    unit.commit().await?;
+    let mut unit = store.read().await?;
+    for (device, trusted) in [(1, false), (2, true), (3, false), (4, true), (5, true), (6, false)] {
+        let found = unit.sessions().trusts_device(user.id, [device; 32]).await?;
+        must!(found == trusted, "device {device} is trusted: {found}");
+    }
+    drop(unit);
+    let mut unit = store.write().await?;
+    unit.sessions().forget_trusted_devices(user.id).await?;
+    unit.commit().await?;
+    let mut unit = store.read().await?;
+    must!(!unit.sessions().trusts_device(user.id, [4; 32]).await?, "a forgotten device is trusted");
+    must!(unit.sessions().trusts_device(other.id, [4; 32]).await?, "another user's device was forgotten");
+    let nobody = UserId::new(&Surroundings, &Surroundings)?;
+    must!(!unit.sessions().trusts_device(nobody, [4; 32]).await?, "nobody trusts a device");
     Ok(())
 }

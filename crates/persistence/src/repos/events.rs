@@ -147,7 +147,7 @@ impl<D: Dialect> EventLog for Unit<D> {
 
     async fn chain(&mut self) -> Result<ChainEnds, StoreError> {
         let row = Statement::<D>::new(CHAIN).fetch_optional(self.connection()).await?;
-        row.as_ref().map(ends::<D>).unwrap_or_else(|| Err(corrupt("chain")("its row is gone")))
+        row.as_ref().map_or_else(|| Err(corrupt("chain")("its row is gone")), ends::<D>)
     }
 
     async fn seal(&mut self, seals: &[EventSeal], head: &ChainPlace) -> Result<(), StoreError> {

@@ -15,6 +15,7 @@
 )]
 
 mod accounts;
+mod log;
 mod logins;
 mod mail;
 mod overload;
@@ -22,6 +23,8 @@ mod owned;
 mod refreshes;
 mod same_time;
 mod scale;
+mod slow;
+mod spray;
 mod start;
 mod timing;
 mod tokens;
@@ -40,7 +43,7 @@ fn main() {
     if cfg!(debug_assertions) {
         println!("these figures mean nothing; run it with --release");
     }
-    let parts: [(&str, fn()); 10] = [
+    let parts: [(&str, fn()); 13] = [
         ("start", start::run),
         ("logins", logins::run),
         ("tokens", tokens::run),
@@ -51,9 +54,13 @@ fn main() {
         (scale::NAME, scale::run),
         (owned::NAME, owned::run),
         (mail::NAME, mail::run),
+        (log::NAME, log::run),
+        (slow::NAME, slow::run),
+        (spray::NAME, spray::run),
     ];
     for (name, run) in parts {
-        let short = ![mail::NAME, owned::NAME, same_time::NAME, scale::NAME].contains(&name);
+        let long = [log::NAME, mail::NAME, owned::NAME, same_time::NAME, scale::NAME, slow::NAME, spray::NAME];
+        let short = !long.contains(&name);
         if (arguments.is_empty() && short) || arguments.iter().any(|argument| argument == name) {
             println!("== {name}");
             run();

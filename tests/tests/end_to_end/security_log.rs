@@ -1,0 +1,259 @@
+//! The security log can be checked: what was changed, removed or moved is found, and where.
+
+use std::time::{Duration, Instant};
+
+use doorward_auth::{EventChain, ListEvents, RootSecret, verify_events};
+use doorward_tests::in_process::InProcess;
+use doorward_tests::{Client, Database, PASSWORD, Service, Table};
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use crate::in_process_steps::{log_in, register};
+
+/// Waits until everything that was written is sealed, which takes two seconds at most.
+async fn sealed(table: &Table) {
+    let started = Instant::now();
+    while table.number("SELECT count(*) FROM event_queue").await > 0 {
+        assert!(started.elapsed() < Duration::from_secs(2), "events wait to be sealed for longer than two seconds");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+fn verify(service: &Service, arguments: &[&str]) -> (bool, Value) {
+    let output = service.command(&[&["events", "verify", "--json"], arguments].concat());
+    let report = serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {output:?}"));
+    (output.status.success(), report)
+}
+
+fn findings(service: &Service) -> Vec<String> {
+    let (sound, report) = verify(service, &[]);
+    let findings: Vec<String> = serde_json::from_value(report["findings"].clone()).unwrap();
+    assert_eq!(sound, findings.is_empty(), "{report}");
+    findings
+}
+
+/// Takes away what keeps the log from being changed, as who owns the tables can.
+async fn unprotect(table: &Table) {
+    match table {
+        Table::Sqlite(_) => table.run("DROP TRIGGER events_keep; DROP TRIGGER events_keep_uncut").await,
+        Table::Postgres(_) => table.run("ALTER TABLE events DISABLE TRIGGER ALL").await,
+    }
+}
+
+async fn filled(database: Database) -> (Service, Table) {
+    let service = Service::start(database, &[]);
+    let client = Client::new(&service.url());
+    client.register("ada@example.com").await.grant();
+    for _ in 0..10 {
+        client.log_in("ada@example.com").await.answered(200);
+    }
+    let table = Table::of(&service).await;
+    sealed(&table).await;
+    (service, table)
+}
+
+#[tokio::test]
+async fn nobody_changes_an_entry_by_the_service_s_own_role() {
+    for database in Database::BOTH {
+        let (_service, table) = filled(database).await;
+        let every = ["UPDATE events SET kind = 'logout'", "DELETE FROM events"];
+        let truncate = (database == Database::Postgres).then_some("TRUNCATE events");
+        for statement in every.into_iter().chain(truncate) {
+            let refused = table.try_run(statement).await.unwrap_err().to_string();
+            assert!(refused.contains("can only be added to"), "{statement}: {refused}");
+        }
+        assert_eq!(table.number("SELECT count(*) FROM events WHERE kind = 'login'").await, 10);
+    }
+}
+
+#[tokio::test]
+async fn every_tampering_is_found_and_named() {
+    for database in Database::BOTH {
+        let (service, table) = filled(database).await;
+        assert_eq!(findings(&service), Vec::<String>::new());
+        let (_, before) = verify(&service, &[]);
+        let head = before["head"].as_str().unwrap().to_owned();
+        unprotect(&table).await;
+        let at = |position: i64| format!("(SELECT event_id FROM event_seals WHERE position = {position})");
+        table.run(&format!("UPDATE events SET reason = 'wrong_password' WHERE id = {}", at(2))).await;
+        table.run(&format!("UPDATE events SET request_id = 'two\nlines' WHERE id = {}", at(3))).await;
+        table.run(&format!("DELETE FROM events WHERE id = {}", at(4))).await;
+        // Two that have changed places.
+        table
+            .run(&format!(
+                "UPDATE event_seals SET event_id = CASE position WHEN 6 THEN {} ELSE {} END WHERE position IN (6, 7)",
+                at(7),
+                at(6),
+            ))
+            .await;
+        table
+            .run(&format!("DELETE FROM events WHERE id = {}; DELETE FROM event_seals WHERE position = 9", at(9)))
+            .await;
+        let found = findings(&service);
+        for (place, what) in [
+            ("position 2:", "was changed"),
+            ("position 3:", "was changed"),
+            ("position 4:", "was removed"),
+            ("position 6:", "was changed"),
+            ("position 7:", "was changed"),
+            ("position 9:", "and its seal were removed"),
+        ] {
+            assert!(found.iter().any(|found| found.starts_with(place) && found.contains(what)), "{place} {found:?}");
+        }
+        assert_eq!(found.len(), 6, "{found:?}");
+
+        // The end cut off, and the chain's end put where it would fit.
+        table
+            .run(
+                "DELETE FROM events WHERE id IN (SELECT event_id FROM event_seals WHERE position > 10); \
+                 DELETE FROM event_seals WHERE position > 10; UPDATE event_chain SET head_position = 10, \
+                 head_link = (SELECT link FROM event_seals WHERE position = 10)",
+            )
+            .await;
+        let found = findings(&service);
+        assert!(found.iter().any(|found| found.contains("the end of the log was changed")), "{found:?}");
+        let (sound, report) = verify(&service, &["--expect", &head]);
+        assert!(!sound && report["findings"].to_string().contains("not the log that was expected"), "{report}");
+    }
+}
+
+#[tokio::test]
+async fn what_was_put_in_or_taken_out_past_the_chain_is_found() {
+    for database in Database::BOTH {
+        let (service, table) = filled(database).await;
+        unprotect(&table).await;
+        let insert = match database {
+            Database::Sqlite => {
+                "DROP TRIGGER events_queue; INSERT INTO events (id, at, kind) VALUES (randomblob(16), 1, 'login')"
+            }
+            Database::Postgres => "INSERT INTO events (id, at, kind) VALUES (gen_random_uuid(), 1, 'login')",
+        };
+        table.run(insert).await;
+        let found = findings(&service);
+        assert!(found.len() == 1 && found[0].contains("put into the log by somebody else"), "{found:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_place_that_was_written_down_is_on_the_chain_later() {
+    let (service, table) = filled(Database::Sqlite).await;
+    let (_, report) = verify(&service, &[]);
+    let place = report["head"].as_str().unwrap().to_owned();
+    assert_eq!(report["sealed"], 11);
+    Client::new(&service.url()).log_in("ada@example.com").await.answered(200);
+    sealed(&table).await;
+    assert!(verify(&service, &["--expect", &place]).0);
+    let elsewhere = place.replace(':', ":0").split_at(place.len()).0.to_owned();
+    assert!(!verify(&service, &["--expect", &elsewhere]).0, "{elsewhere}");
+    for nonsense in ["", "11", "11:abc", "-1:00"] {
+        let output = service.command(&["events", "verify", &format!("--expect={nonsense}")]);
+        assert_eq!(output.status.code(), Some(2), "{nonsense}: {output:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_exported_is_one_line_each_whatever_a_client_calls_itself() {
+    let (service, table) = filled(Database::Sqlite).await;
+    let client = Client::new(&service.url());
+    let hostile = "curl\u{2028}\u{85} {\"kind\":\"login\"}\u{1b}[2J é";
+    let body = json!({ "email": "ada@example.com", "password": PASSWORD });
+    client.send(Method::POST, "/api/auth/login", &[("user-agent", hostile)], Some(&body)).await.unwrap();
+    sealed(&table).await;
+    let lines = service.succeed(&["events", "export"]);
+    let events: Vec<Value> = lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(events.len(), 12);
+    for (n, event) in events.iter().enumerate() {
+        assert_eq!(event["position"], n + 1);
+        assert_eq!(event["link"].as_str().unwrap().len(), 64);
+    }
+    let agent = events[11]["event"]["user_agent"].as_str().unwrap();
+    assert!(!agent.chars().any(char::is_control) && agent.starts_with("curl"), "{agent:?}");
+    let rest = service.succeed(&["events", "export", "--after", "11"]);
+    assert_eq!(rest.lines().count(), 1);
+    let listed: Value = serde_json::from_str(&service.succeed(&["events", "list", "--limit", "3", "--json"])).unwrap();
+    assert_eq!(listed.as_array().unwrap().len(), 3);
+    assert_eq!(listed[0]["user_agent"], agent);
+    assert!(service.succeed(&["events", "list"]).lines().count() == 12);
+}
+
+#[tokio::test]
+async fn old_entries_go_and_the_rest_can_still_be_verified() {
+    for database in Database::BOTH {
+        let doorward = InProcess::start(database).await;
+        register(&doorward, "ada@example.com").await;
+        for _ in 0..5 {
+            log_in(&doorward, "ada@example.com").await;
+        }
+        while doorward.auth.seal_events().await.unwrap() {}
+        doorward.clock.advance(Duration::from_hours(48));
+        for _ in 0..3 {
+            log_in(&doorward, "ada@example.com").await;
+        }
+        while doorward.auth.seal_events().await.unwrap() {}
+        assert!(!doorward.auth.forget_events(Duration::from_hours(49)).await.unwrap());
+        let chain = EventChain::new(&root(&doorward).await);
+        let report = verify_events(&*doorward.store, &chain, None).await.unwrap();
+        assert_eq!((report.sealed, report.cut, report.found), (9, 0, 0), "{report:?}");
+        while doorward.auth.forget_events(Duration::from_hours(24)).await.unwrap() {}
+        let report = verify_events(&*doorward.store, &chain, None).await.unwrap();
+        assert_eq!((report.sealed, report.cut, report.found), (3, 6, 0), "{report:?}");
+        let other = EventChain::new(&RootSecret::generate(&doorward::SystemEntropy).unwrap());
+        assert!(verify_events(&*doorward.store, &other, None).await.unwrap().found > 0, "any key fits the chain");
+        let user = log_in(&doorward, "ada@example.com").await;
+        let current = doorward.auth.authenticate(&user.access_token.text).unwrap();
+        let events = doorward.auth.events(&current, ListEvents::default()).await.unwrap().events;
+        assert_eq!(events.len(), 4, "what was deleted is gone for its user, too");
+    }
+}
+
+async fn root(doorward: &InProcess) -> RootSecret {
+    RootSecret::load(&*doorward.store, &doorward.sealer()).await.unwrap()
+}
+
+#[tokio::test]
+async fn what_no_use_case_sees_is_on_record_too() {
+    let service = Service::start(Database::Sqlite, &[("LIMITS__REQUESTS_BY_CLIENT", "3/1h")]);
+    let client = Client::new(&service.url());
+    let body = json!({ "email": "ada@example.com", "password": PASSWORD, "session": "cookie" });
+    let headers = [("origin", "https://evil.example"), ("x-request-id", "the-one")];
+    let answer = client.send(Method::POST, "/api/auth/login", &headers, Some(&body)).await.unwrap();
+    answer.refused(403, "csrf_rejected");
+    for _ in 0..3 {
+        client.get("/api/auth/me").await;
+    }
+    let table = Table::of(&service).await;
+    let one = "SELECT count(*) FROM events WHERE kind = 'request' AND reason = ";
+    let origin = format!("{one} 'other_origin' AND request_id = 'the-one' AND ip = '127.0.0.1'");
+    assert_eq!(table.number(&origin).await, 1);
+    assert_eq!(table.number(&format!("{one} 'client_limit'")).await, 1);
+}
+
+#[tokio::test]
+async fn events_retention_decides_how_long_entries_stay() {
+    for (retention, left) in [("1d", 0), ("forever", 1), ("365d", 1)] {
+        let mut service = Service::start(Database::Sqlite, &[("EVENTS__RETENTION", retention)]);
+        service.terminate();
+        let table = Table::of(&service).await;
+        // An entry of the day before yesterday, as if it had been written then.
+        let two_days = 2 * 24 * 3_600 * 1_000_000_i64;
+        table
+            .run(&format!(
+                "INSERT INTO events (id, at, kind) VALUES (randomblob(16), \
+                 cast(strftime('%s', 'now') AS INTEGER) * 1000000 - {two_days}, 'logout')"
+            ))
+            .await;
+        service.start_again();
+        sealed(&table).await;
+        // The first clean-up came before the entry was sealed; the one of the next start finds it.
+        service.terminate();
+        service.start_again();
+        let counted = "SELECT count(*) FROM events WHERE kind = 'logout'";
+        let started = Instant::now();
+        while table.number(counted).await != left && started.elapsed() < Duration::from_secs(10) {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        tokio::time::sleep(Duration::from_millis(if left == 1 { 300 } else { 0 })).await;
+        assert_eq!(table.number(counted).await, left, "{retention}");
+        assert_eq!(findings(&service), Vec::<String>::new());
+    }
+}
