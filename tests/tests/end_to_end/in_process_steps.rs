@@ -95,7 +95,7 @@ pub(crate) async fn redeem(doorward: &InProcess, purpose: OneTimePurpose, token:
             match auth.reset_password(request, &client).await {
                 Err(ResetPasswordError::InvalidToken) => Err(OneTimeTokenError::InvalidToken),
                 Err(error) => panic!("{purpose:?}: {error:?}"),
-                Ok(()) => Ok(()),
+                Ok(_) => Ok(()),
             }
         }
     };

@@ -201,10 +201,10 @@ impl<D: Dialect> EventLog for Unit<D> {
 
     async fn loose(&mut self, limit: u32) -> Result<Vec<LooseEvent>, StoreError> {
         let rows = Statement::<D>::new(
-            "SELECT e.id, 0 AS vanished FROM events e \
+            "SELECT e.id, CAST(0 AS bigint) AS vanished FROM events e \
              WHERE NOT EXISTS (SELECT 1 FROM event_seals s WHERE s.event_id = e.id) \
              AND NOT EXISTS (SELECT 1 FROM event_queue q WHERE q.event_id = e.id) \
-             UNION ALL SELECT q.event_id, 1 FROM event_queue q \
+             UNION ALL SELECT q.event_id, CAST(1 AS bigint) FROM event_queue q \
              WHERE NOT EXISTS (SELECT 1 FROM events e WHERE e.id = q.event_id) LIMIT $1",
         )
         .bind(i64::from(limit))

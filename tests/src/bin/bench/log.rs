@@ -71,10 +71,10 @@ async fn verify(database: Database) {
             _ => {
                 tampered.insert(position + 1);
                 format!(
-                    "UPDATE event_seals SET event_id = CASE position WHEN {position} THEN {} ELSE {id} END \
-                     WHERE position IN ({position}, {})",
-                    at(position + 1),
-                    position + 1,
+                    "UPDATE event_seals SET position = CASE position WHEN {position} THEN -{next} ELSE -{position} END \
+                     WHERE position IN ({position}, {next}); \
+                     UPDATE event_seals SET position = -position WHERE position < 0",
+                    next = position + 1,
                 )
             }
         };
