@@ -73,7 +73,7 @@ impl Auth {
             self.record(EventKind::Register, EventReason::RegistrationClosed, (None, None), client).await?;
             return Err(RegisterError::Closed);
         }
-        self.check_new_password(&request.password, &request.email)?;
+        self.check_new_password(&request.password, &request.email).await??;
         let hash = self.parts().hasher.hash(&request.password).await.map_err(Fault::from)?;
 
         let now = self.now();
@@ -161,6 +161,7 @@ mod tests {
     use crate::password::{HashingError, MockPasswordScreen};
     use crate::testing::{
         NOW, Seen, Setup, client, collision, email, expect_event, hash, issued_text, password, queueing, recording,
+        screen_that_is_down,
     };
 
     const PASSWORD: &str = "correct horse battery staple";
@@ -317,12 +318,24 @@ mod tests {
         ] {
             let mut setup = Setup::new(RegistrationMode::Open);
             setup.screen = MockPasswordScreen::new();
-            setup.screen.expect_is_common().returning(|password| password.expose() == "a common one");
+            setup.screen.expect_is_common().returning(|password| Ok(password.expose() == "a common one"));
 
             let outcome = setup.auth().register(wish(text), &client()).await;
 
             let Err(RegisterError::PasswordRefused(reason)) = outcome else { panic!("{text}: {outcome:?}") };
             assert_eq!(reason, refused, "{text}");
+        }
+    }
+
+    #[pollster::test]
+    async fn a_screen_that_is_down_hashes_and_writes_nothing() {
+        for mode in [RegistrationMode::Open, RegistrationMode::Verified] {
+            let mut setup = Setup::new(mode);
+            setup.screen = screen_that_is_down();
+
+            let outcome = setup.auth().register(wish(PASSWORD), &client()).await;
+
+            assert!(matches!(outcome, Err(RegisterError::Fault(Fault::Screen(_)))), "{outcome:?}");
         }
     }
 
