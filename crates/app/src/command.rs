@@ -6,6 +6,7 @@ mod keys;
 mod logging;
 mod mail;
 mod migrate;
+mod passwords;
 mod serve;
 mod users;
 
@@ -41,6 +42,8 @@ enum Act {
     Users(users::Users),
     /// Shows, rotates and revokes the keys that sign access tokens
     Keys(keys::Keys),
+    /// Makes and checks filters of breached passwords, and tells what a service would refuse
+    Passwords(passwords::Passwords),
     /// Makes a secret for a service that asks about tokens
     ClientSecret,
 }
@@ -89,6 +92,7 @@ impl Command {
             Act::Mail(mail) => mail.run(),
             Act::Users(users) => users.run(),
             Act::Keys(keys) => keys.run(),
+            Act::Passwords(passwords) => passwords.run(),
             Act::ClientSecret => client_secret::run(),
             Act::Migrate(configured) => migrate::run(configured.config.as_deref()),
         };

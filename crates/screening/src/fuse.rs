@@ -106,7 +106,7 @@ const fn hash_of(key: u64, seed: u64) -> u64 {
     mix(key.wrapping_add(seed))
 }
 
-/// Spreads each bit of a number over all of another, one to one (the finalizer of MurmurHash3).
+/// Spreads each bit of a number over all of another, one to one (the finalizer of `MurmurHash3`).
 const fn mix(mut n: u64) -> u64 {
     n ^= n >> 33;
     n = n.wrapping_mul(0xff51_afd7_ed55_8ccd);
