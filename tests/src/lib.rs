@@ -27,6 +27,7 @@ pub mod issuer_proxy;
 pub mod pgbouncer;
 pub mod postgres;
 pub mod proxy;
+pub mod range_server;
 pub mod service;
 pub mod smtp;
 pub mod table;

@@ -7,6 +7,7 @@ mod keys;
 mod logging;
 mod mail;
 mod migrate;
+mod passwords;
 mod serve;
 mod users;
 
@@ -44,6 +45,8 @@ enum Act {
     Keys(keys::Keys),
     /// Shows, verifies and exports the security log
     Events(events::Events),
+    /// Makes and checks filters of breached passwords, and tells what a service would refuse
+    Passwords(passwords::Passwords),
     /// Makes a secret for a service that asks about tokens
     ClientSecret,
 }
@@ -93,6 +96,7 @@ impl Command {
             Act::Users(users) => users.run(),
             Act::Keys(keys) => keys.run(),
             Act::Events(events) => events.run(),
+            Act::Passwords(passwords) => passwords.run(),
             Act::ClientSecret => client_secret::run(),
             Act::Migrate(configured) => migrate::run(configured.config.as_deref()),
         };

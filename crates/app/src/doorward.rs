@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::FromRef;
+use doorward_auth::password::Argon2Hasher;
 use doorward_auth::password::pool::OnWorkerStart;
-use doorward_auth::password::{Argon2Hasher, CommonPasswords};
 use doorward_auth::token::{JwtIssuer, JwtVerifier, SharedSecret, SigningKeys, TokenSettings};
 use doorward_auth::{
     Administration, Auth, AuthParts, AuthSettings, DeviceTokens, EventChain, Fault, KnownPlace, LogReport, MasterKey,
@@ -151,7 +151,7 @@ impl Doorward {
         let auth = Auth::from_parts(AuthParts {
             store,
             hasher: Arc::new(hasher),
-            screen: Arc::new(CommonPasswords),
+            screen: Arc::new(settings.screens.screens()),
             issuer: Arc::new(JwtIssuer::new(
                 keys.ring(),
                 token_settings.clone(),

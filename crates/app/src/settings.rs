@@ -5,6 +5,7 @@ mod limits;
 mod mail;
 mod pages;
 mod parse;
+mod passwords;
 mod raw;
 
 use std::net::SocketAddr;
@@ -27,6 +28,7 @@ use crate::MailSettings;
 
 pub use check::{InvalidSettings, OptionError};
 pub use parse::{load_dev, load_serve};
+pub use passwords::ScreenSettings;
 
 /// Everything that makes a [`Doorward`](crate::Doorward).
 #[derive(Debug)]
@@ -41,6 +43,8 @@ pub struct Settings {
     pub registration: RegistrationMode,
     /// What a new password must satisfy.
     pub passwords: PasswordPolicy,
+    /// What a new password is looked for in, besides the embedded list.
+    pub screens: ScreenSettings,
     /// What hashing a password costs.
     pub argon2: Argon2Params,
     /// How many passwords are hashed at once and how many wait.
@@ -101,6 +105,7 @@ impl Settings {
             master_key,
             registration: RegistrationMode::default(),
             passwords: PasswordPolicy::default(),
+            screens: ScreenSettings::default(),
             argon2: Argon2Params::default(),
             hashing: PoolSize::default(),
             tokens: TokenOptions::default(),

@@ -50,7 +50,7 @@ impl Auth {
     ) -> Result<DeviceToken, ChangePasswordError> {
         let act = EventKind::PasswordChange;
         let (user, checked) = self.reauthenticate(current, &request.current, act, client).await?;
-        self.check_new_password(&request.new, &user.email)?;
+        self.check_new_password(&request.new, &user.email).await??;
         let hash = self.parts().hasher.hash(&request.new).await.map_err(Fault::from)?;
         let credential = self.new_credential(user.id, hash)?;
         let device = request.device.as_ref().and_then(|text| self.parts().device_tokens.recognise(text));
@@ -90,7 +90,7 @@ mod tests {
     use crate::testing::{
         GIVEN, OTHER_SESSION, SESSION_ID, Seen, Setup, USER_ID, VERSION, access_token, checking, client, current_user,
         disabled_user, email, expect_event, expect_new_password, has_ended, hash, holding_checked, password, proven,
-        recording, user,
+        recording, screen_that_is_down, user,
     };
 
     const NEW: &str = "correct horse battery staple";
@@ -163,7 +163,7 @@ mod tests {
         ] {
             let mut setup = proven();
             setup.screen = MockPasswordScreen::new();
-            setup.screen.expect_is_common().returning(|password| password.expose() == "a common one");
+            setup.screen.expect_is_common().returning(|password| Ok(password.expose() == "a common one"));
             let auth = setup.auth();
 
             let wish = ChangePassword { new: password(text), ..request() };
@@ -172,6 +172,20 @@ mod tests {
             let Err(ChangePasswordError::PasswordRefused(reason)) = outcome else { panic!("{text}: {outcome:?}") };
             assert_eq!(reason, refused, "{text}");
         }
+    }
+
+    #[pollster::test]
+    async fn a_screen_that_is_down_hashes_and_writes_nothing() {
+        let mut setup = proven();
+        setup.screen = screen_that_is_down();
+        let auth = setup.auth();
+
+        let outcome = auth.change_password(&current_user(&auth), request(), &client()).await;
+
+        let Err(ChangePasswordError::Reauthentication(ReauthenticationError::Fault(fault))) = outcome else {
+            panic!("{outcome:?}")
+        };
+        assert!(matches!(fault, Fault::Screen(_)), "{fault:?}");
     }
 
     #[pollster::test]

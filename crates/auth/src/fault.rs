@@ -2,7 +2,7 @@ use doorward_domain::{EntropyUnavailable, StoreError};
 use thiserror::Error;
 
 use crate::TooOften;
-use crate::password::HashingError;
+use crate::password::{HashingError, ScreenUnavailable};
 use crate::token::TokenError;
 
 /// What can stop any use case, whatever it was asked for.
@@ -14,6 +14,9 @@ pub enum Fault {
     /// The password could not be hashed, for one because too many wait already.
     #[error(transparent)]
     Hashing(#[from] HashingError),
+    /// Whether the password may be chosen could not be told.
+    #[error(transparent)]
+    Screen(#[from] ScreenUnavailable),
     /// The access token could not be made.
     #[error(transparent)]
     Token(#[from] TokenError),

@@ -17,6 +17,7 @@
 //! | what another service asks about a token | `introspect.rs`, `revocation_feed.rs` |
 //! | how an access token becomes a user | `authenticate.rs` |
 //! | who may reach what a user owns | [`CurrentUser::scope`], `refused_access.rs` |
+//! | which passwords nobody may choose, and who is asked | `new_password.rs`, `password/screen.rs`, `password/word_list.rs` |
 //! | how passwords are hashed, and why that does not stall the rest | [`password`] |
 //! | what an access token holds and what a verifier takes | [`token`] |
 //! | how a refresh token's successor is derived | `refresh_token.rs` |

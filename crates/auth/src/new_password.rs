@@ -15,10 +15,21 @@ pub(crate) struct Kept<'a> {
 }
 
 impl Auth {
-    /// Whether a password may be chosen.
-    pub(crate) fn check_new_password(&self, password: &Password, email: &EmailAddress) -> Result<(), PasswordRefused> {
-        self.settings().passwords.check(password, email)?;
-        if self.parts().screen.is_common(password) { Err(PasswordRefused::TooCommon) } else { Ok(()) }
+    /// Whether a password may be chosen. May ask another machine, so no unit is open meanwhile.
+    ///
+    /// # Errors
+    ///
+    /// [`Fault::Screen`] when that cannot be told; a refusal is no fault.
+    pub(crate) async fn check_new_password(
+        &self,
+        password: &Password,
+        email: &EmailAddress,
+    ) -> Result<Result<(), PasswordRefused>, Fault> {
+        if let Err(refused) = self.settings().passwords.check(password, email) {
+            return Ok(Err(refused));
+        }
+        let common = self.parts().screen.is_common(password).await?;
+        Ok(if common { Err(PasswordRefused::TooCommon) } else { Ok(()) })
     }
 
     /// A new setting of a user's password.

@@ -78,7 +78,7 @@ impl Auth {
             return Err(RegisterError::Closed);
         }
         self.take_for_client(ByClient::Register, EventKind::Register, client).await?;
-        self.check_new_password(&request.password, &request.email)?;
+        self.check_new_password(&request.password, &request.email).await??;
         let hash = self.parts().hasher.hash(&request.password).await.map_err(Fault::from)?;
 
         let now = self.now();
@@ -170,6 +170,7 @@ mod tests {
     use crate::password::{HashingError, MockPasswordScreen};
     use crate::testing::{
         NOW, Seen, Setup, client, collision, email, expect_event, hash, issued_text, password, queueing, recording,
+        screen_that_is_down,
     };
 
     const PASSWORD: &str = "correct horse battery staple";
@@ -326,12 +327,24 @@ mod tests {
         ] {
             let mut setup = Setup::new(RegistrationMode::Open);
             setup.screen = MockPasswordScreen::new();
-            setup.screen.expect_is_common().returning(|password| password.expose() == "a common one");
+            setup.screen.expect_is_common().returning(|password| Ok(password.expose() == "a common one"));
 
             let outcome = setup.auth().register(wish(text), &client()).await;
 
             let Err(RegisterError::PasswordRefused(reason)) = outcome else { panic!("{text}: {outcome:?}") };
             assert_eq!(reason, refused, "{text}");
+        }
+    }
+
+    #[pollster::test]
+    async fn a_screen_that_is_down_hashes_and_writes_nothing() {
+        for mode in [RegistrationMode::Open, RegistrationMode::Verified] {
+            let mut setup = Setup::new(mode);
+            setup.screen = screen_that_is_down();
+
+            let outcome = setup.auth().register(wish(PASSWORD), &client()).await;
+
+            assert!(matches!(outcome, Err(RegisterError::Fault(Fault::Screen(_)))), "{outcome:?}");
         }
     }
 

@@ -88,7 +88,7 @@ impl Auth {
         let Some(user) = self.user_of_token(&token).await? else {
             return Ok(self.refuse_token(EventKind::PasswordReset, client).await?);
         };
-        self.check_new_password(&request.password, &user.email)?;
+        self.check_new_password(&request.password, &user.email).await??;
         let hash = self.parts().hasher.hash(&request.password).await.map_err(Fault::from)?;
         let device = request.device.as_ref().and_then(|text| self.parts().device_tokens.recognise(text));
         let device = self.device_or_new(device)?;
@@ -147,7 +147,7 @@ mod tests {
     use crate::password::{HashingError, MockPasswordScreen};
     use crate::testing::{
         MailedToken, NOW, OTHER_SESSION, SESSION_ID, Seen, Setup, USER_ID, VERSION, client, disabled_user, email,
-        expect_event, expect_new_password, has_ended, hash, password, queueing, recording, user,
+        expect_event, expect_new_password, has_ended, hash, password, queueing, recording, screen_that_is_down, user,
     };
 
     const PASSWORD: &str = "correct horse battery staple";
@@ -269,7 +269,7 @@ mod tests {
         ] {
             let mut setup = setup();
             setup.screen = MockPasswordScreen::new();
-            setup.screen.expect_is_common().returning(|password| password.expose() == "a common one");
+            setup.screen.expect_is_common().returning(|password| Ok(password.expose() == "a common one"));
             // No unit is opened for writing, so nothing can use the token up.
             setup.store.plan_read(looking_for_user(Some(user())));
 
@@ -279,6 +279,17 @@ mod tests {
             let Err(ResetPasswordError::PasswordRefused(reason)) = outcome else { panic!("{text}: {outcome:?}") };
             assert_eq!(reason, refused, "{text}");
         }
+    }
+
+    #[pollster::test]
+    async fn a_screen_that_is_down_hashes_nothing_and_leaves_the_token_as_it_was() {
+        let mut setup = setup();
+        setup.screen = screen_that_is_down();
+        setup.store.plan_read(looking_for_user(Some(user())));
+
+        let outcome = setup.auth().reset_password(request(), &client()).await;
+
+        assert!(matches!(outcome, Err(ResetPasswordError::Fault(Fault::Screen(_)))), "{outcome:?}");
     }
 
     #[pollster::test]

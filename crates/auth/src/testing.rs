@@ -33,7 +33,7 @@ use crate::{
 };
 
 pub(crate) use self::mailed_token::MailedToken;
-pub(crate) use self::new_password::expect_new_password;
+pub(crate) use self::new_password::{expect_new_password, screen_that_is_down};
 pub(crate) use self::reauthentication::{GIVEN, checking, holding_checked, proven};
 
 /// When the tests take place, unless they move the clock.
@@ -69,15 +69,20 @@ pub(crate) struct Setup {
 
 impl Setup {
     pub(crate) fn new(registration: RegistrationMode) -> Self {
+        let store = Arc::new(TestStore::default());
         let mut screen = MockPasswordScreen::new();
-        screen.expect_is_common().returning(|_| false);
+        let units = Arc::clone(&store);
+        screen.expect_is_common().returning(move |_| {
+            assert!(!units.in_use(), "a unit is open while a password is screened");
+            Ok(false)
+        });
         let mut verifier = MockTokenVerifier::new();
         verifier.expect_generation().returning(|| 0);
         verifier
             .expect_verify()
             .returning(|text, _| if text == ACCESS_TOKEN { Ok(claims()) } else { Err(TokenRefused) });
         Self {
-            store: Arc::new(TestStore::default()),
+            store,
             time: Time::at(NOW),
             hasher: MockPasswordHasher::new(),
             screen,

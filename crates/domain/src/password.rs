@@ -110,12 +110,24 @@ impl PasswordPolicy {
     ///
     /// [`PasswordRefused`] naming the rule that was broken.
     pub fn check(&self, password: &Password, address: &EmailAddress) -> Result<(), PasswordRefused> {
+        self.check_alone(password)?;
+        let canonical = address.canonical();
+        if [canonical.as_str(), address.local_part()].into_iter().any(|word| is_hardly_more_than(password, word)) {
+            return Err(PasswordRefused::ContainsContext);
+        }
+        Ok(())
+    }
+
+    /// Checks what can be said of a password whoever chooses it.
+    ///
+    /// # Errors
+    ///
+    /// As for [`check`](Self::check).
+    pub fn check_alone(&self, password: &Password) -> Result<(), PasswordRefused> {
         if password.length() < self.min_length {
             return Err(PasswordRefused::TooShort { min_length: self.min_length });
         }
-        let canonical = address.canonical();
-        let context = [canonical.as_str(), address.local_part(), &self.service_name];
-        if context.into_iter().any(|word| is_hardly_more_than(password, word)) {
+        if is_hardly_more_than(password, &self.service_name) {
             return Err(PasswordRefused::ContainsContext);
         }
         Ok(())
@@ -187,6 +199,14 @@ mod tests {
             assert_eq!(check(text), Err(PasswordRefused::ContainsContext), "{text}");
         }
         assert_eq!(check("marguerite likes purple"), Ok(()));
+    }
+
+    #[test]
+    fn without_an_address_length_and_the_service_still_count() {
+        let alone = |text: &str| PasswordPolicy::default().check_alone(&password(text));
+        assert_eq!(alone("1234567"), Err(PasswordRefused::TooShort { min_length: 8 }));
+        assert_eq!(alone("doorward1"), Err(PasswordRefused::ContainsContext));
+        assert_eq!(alone("marguerite"), Ok(()));
     }
 
     #[test]

@@ -334,7 +334,7 @@ impl From<Fault> for Problem {
         let kind = match &fault {
             Fault::Hashing(HashingError::Overloaded) => return Kind::Overloaded.into(),
             Fault::TooOften(refused) => return (*refused).into(),
-            Fault::Store(StoreError::Unavailable(_) | StoreError::Retryable(_)) => Kind::Unavailable,
+            Fault::Store(StoreError::Unavailable(_) | StoreError::Retryable(_)) | Fault::Screen(_) => Kind::Unavailable,
             Fault::Store(_) | Fault::Hashing(_) | Fault::Token(_) | Fault::Entropy(_) => Kind::Internal,
         };
         tracing::error!(error = %chain(&fault), "request failed");
@@ -364,6 +364,8 @@ pub fn chain(error: &dyn Error) -> String {
 
 #[cfg(test)]
 mod tests {
+    use doorward_auth::password::ScreenUnavailable;
+
     use super::*;
 
     #[test]
@@ -382,6 +384,7 @@ mod tests {
             (Fault::Store(StoreError::Unavailable(cause())), Kind::Unavailable),
             (Fault::Store(StoreError::Retryable(cause())), Kind::Unavailable),
             (Fault::Store(StoreError::Corrupt { what: "user", source: cause() }), Kind::Internal),
+            (Fault::Screen(ScreenUnavailable(cause())), Kind::Unavailable),
             (Fault::Hashing(HashingError::Overloaded), Kind::Overloaded),
             (Fault::Hashing(HashingError::Unreadable), Kind::Internal),
         ] {

@@ -49,6 +49,7 @@ mod purity;
 mod races;
 mod resource_server;
 mod revocation;
+mod screening;
 mod security_log;
 mod session_list;
 mod stale;

@@ -22,7 +22,7 @@ use url::{Host, Url};
 use super::check::{Check, InvalidSettings, OptionError};
 use super::raw::{List, Raw};
 use super::{ConnectionLimits, LogFormat, LogSettings, ServerSettings, Settings, TaskSettings};
-use super::{limits, mail, pages};
+use super::{limits, mail, pages, passwords};
 use crate::StartError;
 
 /// Reads what `doorward serve` runs with: a TOML file where there is one, overridden by the environment
@@ -165,6 +165,7 @@ fn finish(
         check.or("password.min_length", raw.password.min_length, parse_min_length, settings.passwords.min_length);
     settings.passwords.service_name.clone_from(&settings.mail.service_name);
     settings.argon2 = check.argon2(&raw.password.argon2, settings.argon2);
+    settings.screens = passwords::read(&mut check, raw.password);
     let workers = check.or("hashing.workers", raw.hashing.workers, parse_workers, settings.hashing.workers);
     settings.hashing = PoolSize::with_workers(workers);
     settings.hashing.queue = check.or("hashing.queue", raw.hashing.queue, parse_queue, settings.hashing.queue);

@@ -58,6 +58,19 @@ pub(super) struct Registration {
 pub(super) struct Password {
     pub(super) min_length: Option<usize>,
     pub(super) argon2: Argon2,
+    pub(super) word_list: Option<PathBuf>,
+    pub(super) filter: Option<PathBuf>,
+    pub(super) breach_check: BreachCheck,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct BreachCheck {
+    pub(super) enabled: Option<bool>,
+    pub(super) url: Option<String>,
+    pub(super) timeout: Option<String>,
+    pub(super) min_count: Option<u64>,
+    pub(super) on_failure: Option<String>,
 }
 
 #[derive(Default, Deserialize)]

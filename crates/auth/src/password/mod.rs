@@ -1,4 +1,4 @@
-//! Passwords: the port to a hasher, the argon2id adapter behind it, and the list of passwords nobody may choose.
+//! Passwords: the port to a hasher, the argon2id adapter behind it, and the lists of passwords nobody may choose.
 //!
 //! Hashing is slow on purpose, so it decides how the whole service behaves under load. Here it runs on a bounded
 //! [`pool`] of threads of its own: other requests do not wait behind it, memory is bounded, and what exceeds the
@@ -8,13 +8,15 @@ mod argon2id;
 mod legacy;
 pub mod pool;
 mod screen;
+mod word_list;
 
 use async_trait::async_trait;
 use doorward_domain::{EntropyUnavailable, Password, PasswordHashString};
 use thiserror::Error;
 
 pub use argon2id::{Argon2Hasher, Argon2Params, InvalidArgon2Params};
-pub use screen::{CommonPasswords, PasswordScreen};
+pub use screen::{CommonPasswords, PasswordScreen, PasswordScreens, ScreenUnavailable};
+pub use word_list::WordList;
 
 #[cfg(any(test, feature = "mocks"))]
 pub use screen::MockPasswordScreen;

@@ -1,12 +1,48 @@
 use std::cmp::Ordering;
+use std::error::Error;
+use std::sync::Arc;
 
+use async_trait::async_trait;
 use doorward_domain::Password;
+use thiserror::Error;
 
 /// The port to the passwords that nobody may choose.
 #[cfg_attr(any(test, feature = "mocks"), mockall::automock)]
+#[async_trait]
 pub trait PasswordScreen: Send + Sync {
-    /// Whether the password is one that attackers try first.
-    fn is_common(&self, password: &Password) -> bool;
+    /// Whether the password is one that attackers try first. May ask another machine, so no unit of work is open
+    /// meanwhile.
+    ///
+    /// # Errors
+    ///
+    /// [`ScreenUnavailable`] when that cannot be told; the password MUST not be set then.
+    async fn is_common(&self, password: &Password) -> Result<bool, ScreenUnavailable>;
+}
+
+/// Whether a password is common cannot be told at the moment. Its source MUST name nothing of the password, nor of a hash
+/// of it.
+#[derive(Debug, Error)]
+#[error("passwords cannot be screened")]
+pub struct ScreenUnavailable(#[source] pub Box<dyn Error + Send + Sync>);
+
+/// Several screens, asked in their order: those that need nobody else first. The first that finds a password common
+/// decides, and the ones after it are not asked. One that cannot tell is an error unless another finds it common.
+#[derive(Clone, Default)]
+pub struct PasswordScreens(pub Vec<Arc<dyn PasswordScreen>>);
+
+#[async_trait]
+impl PasswordScreen for PasswordScreens {
+    async fn is_common(&self, password: &Password) -> Result<bool, ScreenUnavailable> {
+        let mut unavailable = None;
+        for screen in &self.0 {
+            match screen.is_common(password).await {
+                Ok(true) => return Ok(true),
+                Ok(false) => {}
+                Err(error) => unavailable = unavailable.or(Some(error)),
+            }
+        }
+        unavailable.map_or(Ok(false), Err)
+    }
 }
 
 /// The embedded list of common and breached passwords, compared without regard to case.
@@ -19,11 +55,17 @@ pub struct CommonPasswords;
 /// neither memory nor time at start.
 const LIST: &str = include_str!("common-passwords.txt");
 
+#[async_trait]
 impl PasswordScreen for CommonPasswords {
-    fn is_common(&self, password: &Password) -> bool {
-        let wanted = zeroize::Zeroizing::new(password.expose().to_lowercase());
-        has_line(LIST.as_bytes(), wanted.as_bytes())
+    async fn is_common(&self, password: &Password) -> Result<bool, ScreenUnavailable> {
+        Ok(has_password(LIST, password))
     }
+}
+
+/// Whether a password is one of these lines, which are in lower case and sorted by bytes.
+pub(super) fn has_password(lines: &str, password: &Password) -> bool {
+    let wanted = zeroize::Zeroizing::new(password.expose().to_lowercase());
+    has_line(lines.as_bytes(), wanted.as_bytes())
 }
 
 /// Binary search for a line in sorted lines.
@@ -51,12 +93,11 @@ fn has_line(mut lines: &[u8], wanted: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use secrecy::SecretString;
-
     use super::*;
+    use crate::testing::password;
 
     fn is_common(text: &str) -> bool {
-        CommonPasswords.is_common(&Password::parse(&SecretString::from(text.to_owned())).unwrap())
+        pollster::block_on(CommonPasswords.is_common(&password(text))).unwrap()
     }
 
     #[test]
@@ -97,5 +138,36 @@ mod tests {
         ] {
             assert_eq!(has_line(list.as_bytes(), wanted.as_bytes()), found, "{list:?} {wanted}");
         }
+    }
+    /// A screen that says this when it is asked, which has to be once.
+    fn saying(answer: fn() -> Result<bool, ScreenUnavailable>) -> Arc<dyn PasswordScreen> {
+        let mut screen = MockPasswordScreen::new();
+        screen.expect_is_common().times(1).returning(move |_| answer());
+        Arc::new(screen)
+    }
+
+    const FINDS: fn() -> Result<bool, ScreenUnavailable> = || Ok(true);
+    const FINDS_NOT: fn() -> Result<bool, ScreenUnavailable> = || Ok(false);
+    const IS_DOWN: fn() -> Result<bool, ScreenUnavailable> = || Err(ScreenUnavailable("down".into()));
+
+    #[pollster::test]
+    async fn the_first_screen_that_finds_a_password_decides_and_one_that_is_down_counts_only_when_none_does() {
+        for (screens, expected) in [
+            (&[][..], Some(false)),
+            (&[FINDS_NOT, FINDS_NOT], Some(false)),
+            (&[FINDS_NOT, FINDS], Some(true)),
+            (&[IS_DOWN, FINDS], Some(true)),
+            (&[IS_DOWN, FINDS_NOT], None),
+            (&[FINDS_NOT, IS_DOWN], None),
+        ] {
+            let screens = PasswordScreens(screens.iter().map(|answer| saying(*answer)).collect());
+            assert_eq!(screens.is_common(&password("whatever it is")).await.ok(), expected);
+        }
+    }
+
+    #[pollster::test]
+    async fn a_screen_behind_one_that_has_found_the_password_is_not_asked() {
+        let screens = PasswordScreens(vec![saying(FINDS), Arc::new(MockPasswordScreen::new())]);
+        assert!(screens.is_common(&password("whatever it is")).await.unwrap());
     }
 }

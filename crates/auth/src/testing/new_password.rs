@@ -2,6 +2,7 @@ use doorward_domain::store::{Allowance, MockUnit};
 use doorward_domain::{EndReason, Mail, OneTimePurpose, PasswordCredential, SessionId};
 
 use super::{NOW, Seen, USER_ID, email, queueing};
+use crate::password::{MockPasswordScreen, ScreenUnavailable};
 
 /// Expects the user of the tests to get a new password and everything that belongs to it: the mailed tokens revoked
 /// but for an offer to undo a change of address, mails that carry one cancelled, the sessions ended, and a notice
@@ -32,4 +33,11 @@ pub(crate) fn expect_new_password(
     let allow = allow.withf(|address, allowance, _, _| *address == email() && *allowance == Allowance::Requested);
     allow.returning(|_, _, _, _| Ok(true));
     queueing(unit, mails);
+}
+
+/// A screen that cannot tell of any password whether it is common.
+pub(crate) fn screen_that_is_down() -> MockPasswordScreen {
+    let mut screen = MockPasswordScreen::new();
+    screen.expect_is_common().times(1).returning(|_| Err(ScreenUnavailable("down".into())));
+    screen
 }

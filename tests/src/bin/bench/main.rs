@@ -15,6 +15,7 @@
 )]
 
 mod accounts;
+mod filter;
 mod log;
 mod logins;
 mod mail;
@@ -43,13 +44,14 @@ fn main() {
     if cfg!(debug_assertions) {
         println!("these figures mean nothing; run it with --release");
     }
-    let parts: [(&str, fn()); 13] = [
+    let parts: [(&str, fn()); 14] = [
         ("start", start::run),
         ("logins", logins::run),
         ("tokens", tokens::run),
         ("refreshes", refreshes::run),
         ("overload", overload::run),
         ("timing", timing::run),
+        ("filter", filter::run),
         (same_time::NAME, same_time::run),
         (scale::NAME, scale::run),
         (owned::NAME, owned::run),
