@@ -1,8 +1,8 @@
 use async_trait::async_trait;
 use doorward_domain::StoreError;
 use doorward_domain::store::{
-    CredentialRepo, EventLog, KeyRepo, OneTimeTokenRepo, Outbox, ReadUnit, Repositories, RevocationLog, SessionRepo,
-    UserRepo, WriteUnit,
+    CredentialRepo, EventLog, KeyRepo, OneTimeTokenRepo, Outbox, ProofRepo, ReadUnit, Repositories, RevocationLog,
+    SessionRepo, UserRepo, WriteUnit,
 };
 use sqlx::Transaction;
 
@@ -54,6 +54,10 @@ impl<D: Dialect> Repositories for Unit<D> {
     }
 
     fn outbox(&mut self) -> &mut dyn Outbox {
+        self
+    }
+
+    fn proofs(&mut self) -> &mut dyn ProofRepo {
         self
     }
 }

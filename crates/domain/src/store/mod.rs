@@ -22,6 +22,7 @@ mod events;
 mod keys;
 mod one_time_tokens;
 mod outbox;
+mod proofs;
 mod revocations;
 mod sessions;
 mod users;
@@ -46,6 +47,9 @@ pub use one_time_tokens::OneTimeTokenRepo;
 #[cfg(feature = "mocks")]
 pub use outbox::MockOutbox;
 pub use outbox::{Allowance, Outbox};
+#[cfg(feature = "mocks")]
+pub use proofs::MockProofRepo;
+pub use proofs::ProofRepo;
 #[cfg(feature = "mocks")]
 pub use revocations::MockRevocationLog;
 pub use revocations::{RevocationLog, RevocationPosition};
@@ -127,6 +131,8 @@ pub trait Repositories: Send {
     fn one_time_tokens(&mut self) -> &mut dyn OneTimeTokenRepo;
     /// The mails that wait to be delivered.
     fn outbox(&mut self) -> &mut dyn Outbox;
+    /// The proofs of work that have been used.
+    fn proofs(&mut self) -> &mut dyn ProofRepo;
 }
 
 /// A unit of work that only reads. Ends when it is dropped.
@@ -154,8 +160,8 @@ mod mocks {
 
     use super::{
         CredentialRepo, EventLog, KeyRepo, MockCredentialRepo, MockEventLog, MockKeyRepo, MockOneTimeTokenRepo,
-        MockOutbox, MockRevocationLog, MockSessionRepo, MockUserRepo, OneTimeTokenRepo, Outbox, ReadUnit, Repositories,
-        RevocationLog, SessionRepo, StoreError, UserRepo, WriteUnit, async_trait,
+        MockOutbox, MockProofRepo, MockRevocationLog, MockSessionRepo, MockUserRepo, OneTimeTokenRepo, Outbox,
+        ProofRepo, ReadUnit, Repositories, RevocationLog, SessionRepo, StoreError, UserRepo, WriteUnit, async_trait,
     };
 
     /// A unit of work whose repositories are mocks, and which remembers whether it was committed.
@@ -170,6 +176,7 @@ mod mocks {
         pub revocations: MockRevocationLog,
         pub one_time_tokens: MockOneTimeTokenRepo,
         pub outbox: MockOutbox,
+        pub proofs: MockProofRepo,
         /// Becomes true when the unit is committed; shared with the test.
         pub committed: Arc<AtomicBool>,
     }
@@ -198,6 +205,9 @@ mod mocks {
         }
         fn outbox(&mut self) -> &mut dyn Outbox {
             &mut self.outbox
+        }
+        fn proofs(&mut self) -> &mut dyn ProofRepo {
+            &mut self.proofs
         }
     }
 
