@@ -10,8 +10,8 @@ use doorward::SystemEntropy;
 use doorward_auth::password::{CommonPasswords, HashingError, PasswordHasher, Verification};
 use doorward_auth::token::{JwtIssuer, JwtVerifier, KeyPolicy, SigningKeys, TokenSettings};
 use doorward_auth::{
-    AccessTokens, Auth, AuthParts, AuthSettings, MasterKey, MemoryRevocations, OneTimeTokens, RefreshTokens,
-    RegistrationMode, RootSecret, Sealer,
+    AccessTokens, Auth, AuthParts, AuthSettings, MasterKey, MemoryRevocations, OneTimeTokens, ProofOfWork, ProofRules,
+    RefreshTokens, RegistrationMode, RootSecret, Sealer,
 };
 use doorward_domain::{
     Clock, Entropy, KeyAlgorithm, Password, PasswordHashString, PasswordPolicy, SessionPolicy, Store, Timestamp,
@@ -67,6 +67,7 @@ impl PasswordHasher for NoHashing {
 pub struct InProcessOptions {
     pub sessions: SessionPolicy,
     pub keys: KeyPolicy,
+    pub proofs: ProofRules,
 }
 
 impl Default for InProcessOptions {
@@ -78,6 +79,7 @@ impl Default for InProcessOptions {
                 rotate_after: Duration::from_hours(90 * 24),
                 lifetime: TokenSettings::DEFAULT_LIFETIME,
             },
+            proofs: ProofRules::default(),
         }
     }
 }
@@ -175,6 +177,7 @@ impl InProcess {
             refresh_tokens: RefreshTokens::new(&root),
             revocations: Arc::new(MemoryRevocations::default()),
             one_time_tokens: OneTimeTokens::new(&root),
+            proof_of_work: ProofOfWork::new(&root),
             composer: Arc::new(templates()),
             transport: mail.clone(),
             settings: AuthSettings {
@@ -184,6 +187,7 @@ impl InProcess {
                 access_token_lifetime: tokens.lifetime,
                 public_url: "https://issuer.example".to_owned(),
                 staleness: NEVER_STALE,
+                proofs: options.proofs,
                 remembered_tokens: AccessTokens::REMEMBERED,
             },
             clock: Arc::<MovableClock>::clone(&clock),

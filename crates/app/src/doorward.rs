@@ -8,8 +8,8 @@ use doorward_auth::password::pool::OnWorkerStart;
 use doorward_auth::password::{Argon2Hasher, CommonPasswords};
 use doorward_auth::token::{JwtIssuer, JwtVerifier, SharedSecret, SigningKeys, TokenSettings};
 use doorward_auth::{
-    Administration, Auth, AuthParts, AuthSettings, Fault, MasterKey, MemoryRevocations, OneTimeTokens, RefreshTokens,
-    RegistrationMode, RootSecret, Sealer,
+    Administration, Auth, AuthParts, AuthSettings, Fault, MasterKey, MemoryRevocations, OneTimeTokens, ProofOfWork,
+    RefreshTokens, RegistrationMode, RootSecret, Sealer,
 };
 use doorward_domain::{Clock, Entropy, EventId, SessionPolicy};
 use doorward_http::pages::{PageSettings, Pages, PagesError};
@@ -160,6 +160,7 @@ impl Doorward {
             refresh_tokens: RefreshTokens::new(&root),
             revocations: Arc::new(MemoryRevocations::new(epoch.uuid())),
             one_time_tokens: OneTimeTokens::new(&root),
+            proof_of_work: ProofOfWork::new(&root),
             composer: mail.composer,
             transport: mail.transport,
             settings: AuthSettings {
@@ -169,6 +170,7 @@ impl Doorward {
                 access_token_lifetime: tokens.lifetime,
                 staleness: settings.staleness,
                 remembered_tokens: settings.remembered_tokens,
+                proofs: settings.proofs,
                 public_url: http.public_url.as_str().trim_end_matches('/').to_owned(),
             },
             clock,

@@ -12,7 +12,9 @@ use crate::password::{PasswordHasher, PasswordScreen};
 use crate::seen_sessions::SeenSessions;
 use crate::token::{TokenIssuer, TokenVerifier};
 use crate::unit::retrying;
-use crate::{AccessTokens, Fault, OneTimeTokens, RefreshTokens, RegistrationMode, Revocations};
+use crate::{
+    AccessTokens, Fault, OneTimeTokens, ProofOfWork, ProofRules, RefreshTokens, RegistrationMode, Revocations,
+};
 
 /// Everything that users can do, on one set of ports. Cheap to clone.
 #[derive(Clone)]
@@ -52,6 +54,8 @@ pub struct AuthParts {
     pub revocations: Arc<dyn Revocations>,
     /// Makes and recognises the tokens that are mailed.
     pub one_time_tokens: OneTimeTokens,
+    /// Makes challenges for proofs of work, and checks their solutions.
+    pub proof_of_work: ProofOfWork,
     /// Puts mails into words.
     pub composer: Arc<dyn MailComposer>,
     /// Sends them.
@@ -75,6 +79,8 @@ pub struct AuthSettings {
     pub staleness: Duration,
     /// How many verified access tokens are remembered, not to be verified again.
     pub remembered_tokens: usize,
+    /// Where a proof of work is asked for, and how much.
+    pub proofs: ProofRules,
     /// Where the pages are that mailed links open; without a slash at the end.
     pub public_url: String,
 }

@@ -5,7 +5,7 @@ use thiserror::Error;
 
 use crate::password::Verification;
 use crate::unit::retrying;
-use crate::{Auth, Fault, RegistrationMode, SessionGrant};
+use crate::{Auth, Challenge, Fault, Proof, ProofError, RegistrationMode, SessionGrant};
 
 /// A claim to be somebody.
 #[derive(Clone, Debug)]
@@ -14,6 +14,8 @@ pub struct Login {
     pub email: EmailAddress,
     /// Its password.
     pub password: Password,
+    /// The proof of work, where one is asked for.
+    pub proof: Option<Proof>,
 }
 
 /// Why nobody was logged in.
@@ -28,9 +30,21 @@ pub enum LoginError {
     /// The password is right, and the account is disabled.
     #[error("the account is disabled")]
     AccountDisabled,
+    /// A proof of work is asked for, and there was none that is good. No password was looked at.
+    #[error("a proof of work is needed")]
+    ProofRequired(Challenge),
     /// Nobody's mistake.
     #[error(transparent)]
     Fault(#[from] Fault),
+}
+
+impl From<ProofError> for LoginError {
+    fn from(error: ProofError) -> Self {
+        match error {
+            ProofError::Required(challenge) => Self::ProofRequired(challenge),
+            ProofError::Fault(fault) => Self::Fault(fault),
+        }
+    }
 }
 
 impl Auth {
@@ -144,7 +158,7 @@ mod tests {
     const RIGHT: Verification = Verification::Right { upgraded: None };
 
     fn claim() -> Login {
-        Login { email: email(), password: password("correct horse battery staple") }
+        Login { email: email(), password: password("correct horse battery staple"), proof: None }
     }
 
     /// A service that knows this account, and whose hasher finds this.

@@ -12,8 +12,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use doorward_domain::store::{
-    CredentialRepo, DeviceSeen, EventLog, KeyRepo, MockUnit, OneTimeTokenRepo, Outbox, ReadUnit, Repositories,
-    RevocationLog, SessionRepo, UserRepo, WriteUnit,
+    CredentialRepo, DeviceSeen, EventLog, KeyRepo, MockUnit, OneTimeTokenRepo, Outbox, ProofRepo, ReadUnit,
+    Repositories, RevocationLog, SessionRepo, UserRepo, WriteUnit,
 };
 use doorward_domain::{
     Client, CredentialVersion, EmailAddress, Entropy, EntropyUnavailable, EventKind, EventReason, Locale, Mail,
@@ -28,7 +28,8 @@ use crate::password::{MockPasswordHasher, MockPasswordScreen};
 use crate::token::{AccessClaims, AccessToken, MockTokenIssuer, MockTokenVerifier, TokenRefused, TokenSettings};
 use crate::{
     AccessTokens, Auth, AuthParts, AuthSettings, AuthenticationError, CurrentUser, MasterKey, MemoryRevocations,
-    OneTimeTokens, RefreshTokens, RegistrationMode, Revocations, RootSecret, Standing, Unauthenticated,
+    OneTimeTokens, ProofOfWork, ProofRules, RefreshTokens, RegistrationMode, Revocations, RootSecret, Standing,
+    Unauthenticated,
 };
 
 pub(crate) use self::mailed_token::MailedToken;
@@ -88,6 +89,7 @@ impl Setup {
                 access_token_lifetime: TokenSettings::DEFAULT_LIFETIME,
                 staleness: Duration::from_secs(30),
                 remembered_tokens: AccessTokens::REMEMBERED,
+                proofs: ProofRules::default(),
                 public_url: "https://auth.example.com".to_owned(),
             },
             composer: MockMailComposer::new(),
@@ -113,6 +115,7 @@ impl Setup {
             refresh_tokens: refresh_tokens(),
             revocations,
             one_time_tokens: one_time_tokens(),
+            proof_of_work: ProofOfWork::new(&root_secret()),
             composer: Arc::new(self.composer),
             transport: Arc::new(self.transport),
             settings: self.settings,
@@ -238,6 +241,9 @@ impl Repositories for TestUnit {
     }
     fn outbox(&mut self) -> &mut dyn Outbox {
         self.unit.outbox()
+    }
+    fn proofs(&mut self) -> &mut dyn ProofRepo {
+        self.unit.proofs()
     }
 }
 

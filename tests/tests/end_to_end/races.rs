@@ -18,6 +18,7 @@ async fn register(doorward: &InProcess, address: &str) -> Result<Box<SessionGran
         email: EmailAddress::parse(address).unwrap(),
         password: Password::parse(&SecretString::from(PASSWORD)).unwrap(),
         name: None,
+        proof: None,
     };
     match doorward.auth.register(request, &Client::default()).await? {
         Registration::SessionStarted(grant) => Ok(grant),

@@ -10,6 +10,7 @@ use super::visitor::{PageUser, Visitor};
 use crate::body::{Fields, FromFields};
 use crate::fields::{email, name, password};
 use crate::problem::{Kind, Problem};
+use crate::proof::Presented;
 
 /// Where to go afterwards is part of these forms, and is checked when it is gone to.
 fn with_next<T>(fields: &mut Fields, request: Option<T>) -> Option<T> {
@@ -25,7 +26,8 @@ impl FromFields for LoginForm {
         // A password that breaks the rules is nobody's, and not what is wrong with the form.
         let password = fields.secret("password").map(|text| Password::parse(&text).ok());
         let request = email.zip(password);
-        with_next(fields, request).and_then(|(email, password)| Some(Self(Login { email, password: password? })))
+        with_next(fields, request)
+            .and_then(|(email, password)| Some(Self(Login { email, password: password?, proof: None })))
     }
 }
 
@@ -40,11 +42,11 @@ fn login_form(visitor: &Visitor, next: Option<&str>) -> super::Page {
     visitor.page("login").with("next", visitor.next(next)).with("unverified", false)
 }
 
-pub(super) async fn login(visitor: Visitor, form: Form) -> Response {
+pub(super) async fn login(visitor: Visitor, Presented(proof): Presented, form: Form) -> Response {
     let next = form.value("next");
     let again = |problem: Problem| login_form(&visitor, next).refused(&problem, &form);
     let request = match form.read::<LoginForm>() {
-        Ok(form) => form.0,
+        Ok(form) => Login { proof, ..form.0 },
         Err(errors) if errors.is_empty() => return again(Kind::InvalidCredentials.into()).into_response(),
         Err(errors) => return again(Problem::validation(errors)).into_response(),
     };
@@ -65,7 +67,7 @@ struct RegisterForm(Register);
 impl FromFields for RegisterForm {
     fn from_fields(fields: &mut Fields) -> Option<Self> {
         let (email, password, name) = (email(fields), password(fields, "password"), name(fields));
-        let request = email.zip(password).map(|(email, password)| Register { email, password, name });
+        let request = email.zip(password).map(|(email, password)| Register { email, password, name, proof: None });
         with_next(fields, request).map(Self)
     }
 }
@@ -84,11 +86,11 @@ fn register_form(visitor: &Visitor, next: Option<&str>) -> super::Page {
         .with("closed", visitor.auth().registration_mode() == RegistrationMode::Closed)
 }
 
-pub(super) async fn register(visitor: Visitor, form: Form) -> Response {
+pub(super) async fn register(visitor: Visitor, Presented(proof): Presented, form: Form) -> Response {
     let next = form.value("next");
     let again = |problem: &Problem| register_form(&visitor, next).refused(problem, &form).into_response();
     let request = match form.read::<RegisterForm>() {
-        Ok(form) => form.0,
+        Ok(form) => Register { proof, ..form.0 },
         Err(errors) => return again(&Problem::validation(errors)),
     };
     match visitor.auth().register(request, visitor.client()).await {

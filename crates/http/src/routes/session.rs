@@ -18,6 +18,7 @@ use crate::config::HttpConfig;
 use crate::current_user::{CurrentUser, bearer_token};
 use crate::fields::{email, name, password};
 use crate::problem::{FieldError, Problem};
+use crate::proof::Presented;
 use crate::{cookie, origin};
 
 /// How a client wants to keep its refresh token.
@@ -60,7 +61,7 @@ impl FromFields for RegisterBody {
     fn from_fields(fields: &mut Fields) -> Option<Self> {
         let (email, password, name) = (email(fields), password(fields, "password"), name(fields));
         let delivery = Delivery::from_fields(fields);
-        Some(Self { request: Register { email: email?, password: password?, name }, delivery })
+        Some(Self { request: Register { email: email?, password: password?, name, proof: None }, delivery })
     }
 }
 
@@ -68,11 +69,12 @@ pub(super) async fn register(
     State(auth): State<Auth>,
     State(config): State<Arc<HttpConfig>>,
     ComesFrom(client): ComesFrom,
+    Presented(proof): Presented,
     headers: HeaderMap,
     Body(body): Body<RegisterBody>,
 ) -> Result<Response, Problem> {
     body.delivery.check(&headers, &config)?;
-    match auth.register(body.request, &client).await? {
+    match auth.register(Register { proof, ..body.request }, &client).await? {
         Registration::SessionStarted(grant) => {
             Ok((StatusCode::CREATED, grant_response(&grant, body.delivery, &config)).into_response())
         }
@@ -89,7 +91,7 @@ impl FromFields for LoginBody {
     fn from_fields(fields: &mut Fields) -> Option<Self> {
         let (email, password) = (email(fields), password(fields, "password"));
         let delivery = Delivery::from_fields(fields);
-        Some(Self { request: Login { email: email?, password: password? }, delivery })
+        Some(Self { request: Login { email: email?, password: password?, proof: None }, delivery })
     }
 }
 
@@ -97,11 +99,12 @@ pub(super) async fn login(
     State(auth): State<Auth>,
     State(config): State<Arc<HttpConfig>>,
     ComesFrom(client): ComesFrom,
+    Presented(proof): Presented,
     headers: HeaderMap,
     Body(body): Body<LoginBody>,
 ) -> Result<Response, Problem> {
     body.delivery.check(&headers, &config)?;
-    let grant = auth.login(body.request, &client).await?;
+    let grant = auth.login(Login { proof, ..body.request }, &client).await?;
     Ok(grant_response(&grant, body.delivery, &config))
 }
 
