@@ -11,7 +11,7 @@ use doorward_auth::password::{CommonPasswords, HashingError, PasswordHasher, Ver
 use doorward_auth::token::{JwtIssuer, JwtVerifier, KeyPolicy, SigningKeys, TokenSettings};
 use doorward_auth::{
     AccessTokens, Auth, AuthParts, AuthSettings, DeviceTokens, EventChain, MasterKey, MemoryRevocations, OneTimeTokens,
-    RefreshTokens, RegistrationMode, RootSecret, Sealer, ThrottleKeys, ThrottlePolicy,
+    ProofOfWork, ProofRules, RefreshTokens, RegistrationMode, RootSecret, Sealer, ThrottleKeys, ThrottlePolicy,
 };
 use doorward_domain::{
     Clock, Entropy, KeyAlgorithm, Password, PasswordHashString, PasswordPolicy, SessionPolicy, Store, Timestamp,
@@ -68,6 +68,7 @@ pub struct InProcessOptions {
     pub sessions: SessionPolicy,
     pub keys: KeyPolicy,
     pub throttles: ThrottlePolicy,
+    pub proofs: ProofRules,
 }
 
 impl Default for InProcessOptions {
@@ -80,6 +81,7 @@ impl Default for InProcessOptions {
                 rotate_after: Duration::from_hours(90 * 24),
                 lifetime: TokenSettings::DEFAULT_LIFETIME,
             },
+            proofs: ProofRules::default(),
         }
     }
 }
@@ -185,6 +187,7 @@ impl InProcess {
             device_tokens: DeviceTokens::new(&root),
             throttle_keys: ThrottleKeys::new(&root),
             event_chain: EventChain::new(&root),
+            proof_of_work: ProofOfWork::new(&root),
             composer: Arc::new(templates()),
             transport: mail.clone(),
             settings: AuthSettings {
@@ -195,6 +198,7 @@ impl InProcess {
                 access_token_lifetime: tokens.lifetime,
                 public_url: "https://issuer.example".to_owned(),
                 staleness: NEVER_STALE,
+                proofs: options.proofs,
                 remembered_tokens: AccessTokens::REMEMBERED,
             },
             clock: Arc::<MovableClock>::clone(&clock),

@@ -10,7 +10,7 @@ use doorward_auth::password::pool::OnWorkerStart;
 use doorward_auth::token::{JwtIssuer, JwtVerifier, SharedSecret, SigningKeys, TokenSettings};
 use doorward_auth::{
     Administration, Auth, AuthParts, AuthSettings, DeviceTokens, EventChain, Fault, KnownPlace, LogReport, MasterKey,
-    MemoryRevocations, OneTimeTokens, RefreshTokens, RegistrationMode, RootSecret, Sealer, ThrottleKeys,
+    MemoryRevocations, OneTimeTokens, ProofOfWork, RefreshTokens, RegistrationMode, RootSecret, Sealer, ThrottleKeys,
 };
 use doorward_domain::{Clock, Entropy, EventId, SessionPolicy};
 use doorward_http::pages::{PageSettings, Pages, PagesError};
@@ -165,6 +165,7 @@ impl Doorward {
             device_tokens: DeviceTokens::new(&root),
             throttle_keys: ThrottleKeys::new(&root),
             event_chain: EventChain::new(&root),
+            proof_of_work: ProofOfWork::new(&root),
             composer: mail.composer,
             transport: mail.transport,
             settings: AuthSettings {
@@ -175,6 +176,7 @@ impl Doorward {
                 access_token_lifetime: tokens.lifetime,
                 staleness: settings.staleness,
                 remembered_tokens: settings.remembered_tokens,
+                proofs: settings.proofs,
                 public_url: http.public_url.as_str().trim_end_matches('/').to_owned(),
             },
             clock,

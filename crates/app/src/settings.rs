@@ -14,7 +14,7 @@ use std::time::Duration;
 use doorward_auth::password::Argon2Params;
 use doorward_auth::password::pool::PoolSize;
 use doorward_auth::token::{KeyPolicy, SharedSecret, TokenSettings};
-use doorward_auth::{AccessTokens, MasterKey, RegistrationMode, ThrottlePolicy};
+use doorward_auth::{AccessTokens, MasterKey, ProofRules, RegistrationMode, ThrottlePolicy};
 use doorward_domain::{KeyAlgorithm, PasswordPolicy, SessionPolicy};
 use doorward_http::pages::PageSettings;
 use doorward_http::{Clients, HttpLimits, OriginList, TrustedProxies};
@@ -57,6 +57,8 @@ pub struct Settings {
     pub staleness: Duration,
     /// How many verified access tokens are remembered, not to be verified again.
     pub remembered_tokens: usize,
+    /// Where a proof of work is asked for, and how much.
+    pub proofs: ProofRules,
     /// The services that may ask about tokens.
     pub clients: Clients,
     /// Whose word on a client's address is taken.
@@ -90,7 +92,8 @@ impl Settings {
     /// # Defaults
     ///
     /// Registration with a verified address; 10 connections, schema `doorward`, migrations applied at start;
-    /// EdDSA, a new key every 90 days; stale after 30 seconds; a security log of a year; no clients; no tasks; everything else as
+    /// EdDSA, a new key every 90 days; stale after 30 seconds; a security log of a year; no proofs of work; no clients; no
+    /// tasks; everything else as
     /// documented on its type.
     #[must_use]
     pub fn new(public_url: Url, database_url: SecretString, master_key: MasterKey, mail: MailSettings) -> Self {
@@ -112,6 +115,7 @@ impl Settings {
             sessions: SessionPolicy::default(),
             staleness: Self::STALENESS,
             remembered_tokens: AccessTokens::REMEMBERED,
+            proofs: ProofRules::default(),
             clients: Clients::default(),
             trusted_proxies: TrustedProxies::default(),
             cors_origins: OriginList::default(),

@@ -17,8 +17,8 @@ use crate::seen_sessions::SeenSessions;
 use crate::token::{TokenIssuer, TokenVerifier};
 use crate::unit::retrying;
 use crate::{
-    AccessTokens, DeviceToken, DeviceTokens, EventChain, Fault, OneTimeTokens, RefreshTokens, RegistrationMode,
-    Revocations, ThrottleKeys, ThrottlePolicy,
+    AccessTokens, DeviceToken, DeviceTokens, EventChain, Fault, OneTimeTokens, ProofOfWork, ProofRules, RefreshTokens,
+    RegistrationMode, Revocations, ThrottleKeys, ThrottlePolicy,
 };
 
 /// Everything that users can do, on one set of ports. Cheap to clone.
@@ -67,6 +67,8 @@ pub struct AuthParts {
     pub throttle_keys: ThrottleKeys,
     /// Ties the entries of the security log to each other.
     pub event_chain: EventChain,
+    /// Makes challenges for proofs of work, and checks their solutions.
+    pub proof_of_work: ProofOfWork,
     /// Puts mails into words.
     pub composer: Arc<dyn MailComposer>,
     /// Sends them.
@@ -92,6 +94,8 @@ pub struct AuthSettings {
     pub staleness: Duration,
     /// How many verified access tokens are remembered, not to be verified again.
     pub remembered_tokens: usize,
+    /// Where a proof of work is asked for, and how much.
+    pub proofs: ProofRules,
     /// Where the pages are that mailed links open; without a slash at the end.
     pub public_url: String,
 }

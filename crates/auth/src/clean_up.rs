@@ -15,8 +15,8 @@ const KEPT_FOR: Duration = Duration::from_hours(24);
 /// address that has one cannot be told by its counting on.
 const GUESSES_KEPT_FOR: Duration = Duration::from_hours(30 * 24);
 
-/// How much longer than it matters a revocation is kept.
-const REVOCATION_MARGIN: Duration = Duration::from_hours(1);
+/// How much longer than it matters a revocation or a spent proof of work is kept: the clocks of nodes differ.
+const MARGIN: Duration = Duration::from_hours(1);
 
 /// What one step of cleaning up did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,7 +29,7 @@ pub struct CleanUp {
 
 impl Auth {
     /// Deletes a batch of sessions and mailed tokens that ended or expired over a day ago, and forgets ended sessions that no
-    /// access token can name any more. Safe to run on many nodes at once.
+    /// access token can name any more, and proofs of work that have expired. Safe to run on many nodes at once.
     ///
     /// Nothing depends on it: what has expired is refused whether or not it has been deleted.
     ///
@@ -47,11 +47,10 @@ impl Auth {
             let allowances = unit.outbox().forget_allowances(over, CLEAN_UP_BATCH).await?;
             let revocations = unit.revocations().forget(self.forgettable(now), CLEAN_UP_BATCH).await?;
             let throttles = unit.throttles().forget(now, now.minus(GUESSES_KEPT_FOR), CLEAN_UP_BATCH).await?;
+            let proofs = unit.proofs().forget(now.minus(MARGIN), CLEAN_UP_BATCH).await?;
             unit.commit().await?;
-            Ok(CleanUp {
-                sessions,
-                more: sessions.max(tokens).max(allowances).max(revocations).max(throttles) >= u64::from(CLEAN_UP_BATCH),
-            })
+            let most = [tokens, allowances, revocations, throttles, proofs].into_iter().fold(sessions, u64::max);
+            Ok(CleanUp { sessions, more: most >= u64::from(CLEAN_UP_BATCH) })
         })
         .await
     }
@@ -62,7 +61,7 @@ impl Auth {
     /// has started anew.
     fn forgettable(&self, now: Timestamp) -> Timestamp {
         let sayable_for = self.sayable_until(now).since(now);
-        now.minus(sayable_for).minus(REVOCATION_MARGIN)
+        now.minus(sayable_for).minus(MARGIN)
     }
 }
 
@@ -80,8 +79,9 @@ mod tests {
         Setup::new(RegistrationMode::Verified)
     }
 
-    /// A unit that deletes so many sessions, tokens and allowances that were over at this moment.
-    fn deleting(over: Timestamp, [sessions, tokens, allowances, revocations, throttles]: [u64; 5]) -> MockUnit {
+    /// A unit that deletes so many sessions, tokens, allowances, revocations, throttles and proofs that were over at this
+    /// moment.
+    fn deleting(over: Timestamp, [sessions, tokens, allowances, revocations, throttles, proofs]: [u64; 6]) -> MockUnit {
         let mut unit = MockUnit::default();
         let delete = unit.sessions.expect_delete_expired().times(1);
         let delete = delete.withf(move |moment, limit| (*moment, *limit) == (over, CLEAN_UP_BATCH));
@@ -103,19 +103,24 @@ mod tests {
             (*moment, *guesses, *limit) == (now, now.minus(30 * DAY), CLEAN_UP_BATCH)
         });
         forget.returning(move |_, _, _| Ok(throttles));
+        let expired = over.plus(DAY).minus(3_600 * SECOND);
+        let forget = unit.proofs.expect_forget().times(1);
+        let forget = forget.withf(move |moment, limit| (*moment, *limit) == (expired, CLEAN_UP_BATCH));
+        forget.returning(move |_, _| Ok(proofs));
         unit
     }
 
     #[pollster::test]
     async fn what_is_over_is_kept_for_a_day_and_deleted_in_batches() {
         for (deleted, more) in [
-            ([0, 0, 0, 0, 0], false),
-            ([499, 499, 499, 499, 499], false),
-            ([500, 0, 0, 0, 0], true),
-            ([0, 500, 0, 0, 0], true),
-            ([0, 0, 500, 0, 0], true),
-            ([0, 0, 0, 500, 0], true),
-            ([0, 0, 0, 0, 500], true),
+            ([0, 0, 0, 0, 0, 0], false),
+            ([499, 499, 499, 499, 499, 499], false),
+            ([500, 0, 0, 0, 0, 0], true),
+            ([0, 500, 0, 0, 0, 0], true),
+            ([0, 0, 500, 0, 0, 0], true),
+            ([0, 0, 0, 500, 0, 0], true),
+            ([0, 0, 0, 0, 500, 0], true),
+            ([0, 0, 0, 0, 0, 500], true),
         ] {
             let setup = setup();
             let written = setup.store.plan_write(deleting(NOW.minus(DAY), deleted));
@@ -132,8 +137,8 @@ mod tests {
         let nameable = TokenSettings::DEFAULT_LIFETIME + 2 * CLOCK_SKEW;
         let (last, past) = (NOW.plus(nameable).minus(SECOND), NOW.plus(nameable));
         let setup = setup();
-        setup.store.plan_write(deleting(last.minus(DAY), [0; 5]));
-        setup.store.plan_write(deleting(past.minus(DAY), [0; 5]));
+        setup.store.plan_write(deleting(last.minus(DAY), [0; 6]));
+        setup.store.plan_write(deleting(past.minus(DAY), [0; 6]));
         let time = setup.time.clone();
         let auth = setup.auth();
         auth.note_ended(SESSION_ID, NOW);
@@ -153,7 +158,7 @@ mod tests {
         collided.sessions.expect_delete_expired().times(1).returning(|_, _| Err(collision()));
         let setup = setup();
         let undone = setup.store.plan_write(collided);
-        let written = setup.store.plan_write(deleting(NOW.minus(DAY), [3, 2, 1, 0, 0]));
+        let written = setup.store.plan_write(deleting(NOW.minus(DAY), [3, 2, 1, 0, 0, 0]));
 
         let outcome = setup.auth().clean_up().await.unwrap();
 

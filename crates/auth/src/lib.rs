@@ -11,6 +11,7 @@
 //! | what happens when somebody registers, logs in, refreshes, logs out | `register.rs`, `login.rs`, `refresh.rs`, `logout.rs`, `logout_all.rs` |
 //! | whose session a page is shown to | `resume.rs` |
 //! | what is done by mail | `verify_email.rs`, `reset_password.rs`, `change_email.rs`; `deliver_mail.rs` |
+//! | what keeps machines from registering, and from asking for mails | `proof_of_work.rs` |
 //! | what an operator does to accounts | `administration.rs` |
 //! | how often what may be tried | `throttle.rs`, `flood.rs`, `device_token.rs` |
 //! | how the security log is sealed, verified and bounded | `seal_events.rs`, `verify_events.rs`, `retain_events.rs`, `refusals.rs` |
@@ -55,6 +56,7 @@ mod own_events;
 mod own_sessions;
 pub mod password;
 mod profile;
+mod proof_of_work;
 mod reauthenticate;
 mod refresh;
 mod refresh_token;
@@ -105,6 +107,9 @@ pub use one_time_tokens::OneTimeTokens;
 pub use own_events::{EventPage, ListEvents};
 pub use own_sessions::EndSessionError;
 pub use profile::{ProfileError, Rename};
+pub use proof_of_work::{
+    Challenge, Difficulty, InvalidDifficulty, Proof, ProofError, ProofOfWork, ProofPurpose, ProofRules,
+};
 pub use reauthenticate::ReauthenticationError;
 pub use refresh::{RefreshError, RotateRefresh};
 pub use refresh_token::{RefreshToken, RefreshTokens};

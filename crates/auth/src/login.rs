@@ -7,7 +7,10 @@ use thiserror::Error;
 use crate::password::Verification;
 use crate::throttle::{Attempt, Guess};
 use crate::unit::retrying;
-use crate::{Auth, DeviceToken, DeviceTokens, Fault, RegistrationMode, SessionGrant};
+use crate::{
+    Auth, Challenge, DeviceToken, DeviceTokens, Fault, Proof, ProofError, ProofPurpose, ProofRules, RegistrationMode,
+    SessionGrant,
+};
 
 /// A claim to be somebody.
 #[derive(Clone, Debug)]
@@ -18,6 +21,8 @@ pub struct Login {
     pub password: Password,
     /// What an earlier log-in from this device was given to be known again.
     pub device: Option<SecretString>,
+    /// The proof of work, where one is asked for.
+    pub proof: Option<Proof>,
 }
 
 /// Why nobody was logged in.
@@ -32,9 +37,21 @@ pub enum LoginError {
     /// The password is right, and the account is disabled.
     #[error("the account is disabled")]
     AccountDisabled,
+    /// A proof of work is asked for, and there was none that is good. No password was looked at.
+    #[error("a proof of work is needed")]
+    ProofRequired(Challenge),
     /// Nobody's mistake.
     #[error(transparent)]
     Fault(#[from] Fault),
+}
+
+impl From<ProofError> for LoginError {
+    fn from(error: ProofError) -> Self {
+        match error {
+            ProofError::Required(challenge) => Self::ProofRequired(challenge),
+            ProofError::Fault(fault) => Self::Fault(fault),
+        }
+    }
 }
 
 impl Auth {
@@ -56,6 +73,9 @@ impl Auth {
             (Some(user_id), Some(device)) if trusted => Guess::Device(user_id, device),
             _ => Guess::Address(&request.email),
         };
+        if self.has_failed_often(guess).await? {
+            self.demand_proof(ProofPurpose::Login, request.proof.as_ref()).await?;
+        }
         let attempt = self.begin_attempt(EventKind::Login, guess, user_id, client).await?;
         let hash = account.as_ref().map(|(_, credential)| &credential.hash);
         let verification = self.verify_attempt(&request.password, hash, &attempt).await?;
@@ -99,6 +119,15 @@ impl Auth {
         let user_id = account.as_ref().map_or(NOBODY, |(user, _)| user.id);
         let trusted = unit.sessions().trusts_device(user_id, device.digest()).await?;
         Ok((account, trusted))
+    }
+
+    /// Whether so many wrong passwords were tried that a proof of work is asked for.
+    async fn has_failed_often(&self, guess: Guess<'_>) -> Result<bool, Fault> {
+        if self.settings().proofs.asked(ProofPurpose::Login).is_none() {
+            return Ok(false);
+        }
+        let key = guess.key(&self.parts().throttle_keys);
+        Ok(self.store().read().await?.throttles().guesses(&key).await? >= ProofRules::FAILURES)
     }
 
     /// The token that a device is known by from now on: its own, where it brought one.
@@ -186,7 +215,7 @@ mod tests {
     const RIGHT: Verification = Verification::Right { upgraded: None };
 
     fn claim() -> Login {
-        Login { email: email(), password: password("correct horse battery staple"), device: None }
+        Login { email: email(), password: password("correct horse battery staple"), device: None, proof: None }
     }
 
     /// A service that knows this account, and whose hasher finds this.
@@ -573,5 +602,37 @@ mod tests {
         let Err(LoginError::Fault(Fault::TooOften(refused))) = outcome else { panic!("{outcome:?}") };
         assert_eq!(refused.retry_after.as_secs(), 30);
         assert!(recorded.yes());
+    }
+
+    /// A service that asks for a proof of work, after so many wrong passwords.
+    fn after(guesses: u32) -> Setup {
+        let mut setup = Setup::new(RegistrationMode::Verified);
+        setup.settings.proofs = ProofRules { difficulty: Some(EASY), ..ProofRules::default() };
+        let mut unit = MockUnit::default();
+        unit.credentials.expect_find_by_address().returning(|_| Ok(Some((user(), credential()))));
+        setup.store.plan_read(unit);
+        let mut unit = MockUnit::default();
+        unit.throttles.expect_guesses().times(1).returning(move |_| Ok(guesses));
+        setup.store.plan_read(unit);
+        setup
+    }
+
+    #[pollster::test]
+    async fn after_three_wrong_passwords_work_comes_before_the_next() {
+        let setup = after(3);
+        let Err(LoginError::ProofRequired(challenge)) = setup.auth().login(claim(), &client()).await else {
+            panic!("no proof was asked for")
+        };
+        for (guesses, proof) in [(2, None), (3, Some(solve(&challenge)))] {
+            let mut setup = after(guesses);
+            if proof.is_some() {
+                setup.store.plan_write(spending(true));
+            }
+            setup.store.plan_write(attempting());
+            setup.hasher.expect_verify().times(1).returning(|_, _| Ok(Verification::Wrong));
+            setup.store.plan_write(recording(EventKind::Login, EventReason::WrongPassword, Some(USER_ID)));
+            let outcome = setup.auth().login(Login { proof, ..claim() }, &client()).await;
+            assert!(matches!(outcome, Err(LoginError::InvalidCredentials)), "{guesses}: {outcome:?}");
+        }
     }
 }

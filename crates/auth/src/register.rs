@@ -8,7 +8,7 @@ use thiserror::Error;
 use crate::throttle::ByClient;
 use crate::unit::retrying;
 use crate::unusual_login::device_digest;
-use crate::{Auth, DeviceTokens, Fault, SessionGrant};
+use crate::{Auth, Challenge, DeviceTokens, Fault, Proof, ProofError, ProofPurpose, SessionGrant};
 
 /// A wish to have an account.
 #[derive(Clone, Debug)]
@@ -21,6 +21,8 @@ pub struct Register {
     pub name: Option<DisplayName>,
     /// What an earlier log-in from this device was given to be known again.
     pub device: Option<SecretString>,
+    /// The proof of work, where one is asked for.
+    pub proof: Option<Proof>,
 }
 
 /// Who may register.
@@ -57,9 +59,21 @@ pub enum RegisterError {
     /// Nobody can register.
     #[error("registration is closed")]
     Closed,
+    /// A proof of work is asked for, and there was none that is good.
+    #[error("a proof of work is needed")]
+    ProofRequired(Challenge),
     /// Nobody's mistake.
     #[error(transparent)]
     Fault(#[from] Fault),
+}
+
+impl From<ProofError> for RegisterError {
+    fn from(error: ProofError) -> Self {
+        match error {
+            ProofError::Required(challenge) => Self::ProofRequired(challenge),
+            ProofError::Fault(fault) => Self::Fault(fault),
+        }
+    }
 }
 
 impl Auth {
@@ -78,6 +92,7 @@ impl Auth {
             return Err(RegisterError::Closed);
         }
         self.take_for_client(ByClient::Register, EventKind::Register, client).await?;
+        self.demand_proof(ProofPurpose::Register, request.proof.as_ref()).await?;
         self.check_new_password(&request.password, &request.email).await??;
         let hash = self.parts().hasher.hash(&request.password).await.map_err(Fault::from)?;
 
@@ -168,6 +183,7 @@ mod tests {
 
     use super::*;
     use crate::password::{HashingError, MockPasswordScreen};
+    use crate::proof_of_work::tests::{EASY, solve, spending};
     use crate::testing::{
         NOW, Seen, Setup, client, collision, email, expect_event, hash, issued_text, password, queueing, recording,
         screen_that_is_down,
@@ -176,7 +192,13 @@ mod tests {
     const PASSWORD: &str = "correct horse battery staple";
 
     fn wish(text: &str) -> Register {
-        Register { email: email(), password: password(text), name: DisplayName::parse("Ada").ok(), device: None }
+        Register {
+            email: email(),
+            password: password(text),
+            name: DisplayName::parse("Ada").ok(),
+            device: None,
+            proof: None,
+        }
     }
 
     /// Expects one password to be hashed, while no unit is open.
@@ -314,6 +336,30 @@ mod tests {
 
         assert!(matches!(outcome, Err(RegisterError::Closed)), "{outcome:?}");
         assert!(written.yes());
+    }
+
+    #[pollster::test]
+    async fn without_a_proof_nothing_is_hashed_and_with_one_it_is_spent_first() {
+        let mut setup = Setup::new(RegistrationMode::Verified);
+        setup.settings.proofs.difficulty = Some(EASY);
+        hashes(&mut setup);
+        let (spent, users) = (Seen::default(), Seen::default());
+        let committed = setup.store.plan_write(spending(true, &spent));
+        let mut unit = inserting(true, &users);
+        unit.credentials.expect_insert().times(1).returning(|_| Ok(()));
+        unit.events.expect_append().times(1).returning(|_| Ok(()));
+        let written = setup.store.plan_write(unit);
+        let auth = setup.auth();
+
+        let outcome = auth.register(wish(PASSWORD), &client()).await;
+        let Err(RegisterError::ProofRequired(challenge)) = outcome else { panic!("{outcome:?}") };
+        assert!(!committed.yes() && !written.yes());
+
+        let proof = Some(solve(&challenge));
+        let outcome = auth.register(Register { proof, ..wish(PASSWORD) }, &client()).await;
+        assert!(matches!(outcome, Ok(Registration::VerificationPending)), "{outcome:?}");
+        assert!(committed.yes() && written.yes());
+        assert_eq!((spent.all().len(), users.all().len()), (1, 1));
     }
 
     #[pollster::test]

@@ -8,13 +8,15 @@ use thiserror::Error;
 use crate::new_password::Kept;
 use crate::throttle::ByClient;
 use crate::unit::retrying;
-use crate::{Auth, DeviceToken, Fault, OneTimeTokenError};
+use crate::{Auth, DeviceToken, Fault, OneTimeTokenError, Proof, ProofError, ProofPurpose};
 
 /// A wish for a mail that lets its reader set a new password.
 #[derive(Clone, Debug)]
 pub struct RequestPasswordReset {
     /// The address of the account.
     pub email: EmailAddress,
+    /// The proof of work, where one is asked for.
+    pub proof: Option<Proof>,
 }
 
 /// A new password for an account whose mail one reads.
@@ -61,9 +63,15 @@ impl Auth {
     ///
     /// # Errors
     ///
-    /// [`Fault`]; nothing was queued then.
-    pub async fn request_password_reset(&self, request: RequestPasswordReset, client: &Client) -> Result<(), Fault> {
-        self.request_mail(MailKind::ResetPassword, EventKind::PasswordResetRequest, &request.email, client).await
+    /// [`ProofError`]; nothing was queued then.
+    pub async fn request_password_reset(
+        &self,
+        request: RequestPasswordReset,
+        client: &Client,
+    ) -> Result<(), ProofError> {
+        self.demand_proof(ProofPurpose::ResetPassword, request.proof.as_ref()).await?;
+        self.request_mail(MailKind::ResetPassword, EventKind::PasswordResetRequest, &request.email, client).await?;
+        Ok(())
     }
 
     /// Sets a new password. Ends every session of the user and every other mailed token but the one that undoes a
@@ -143,12 +151,13 @@ mod tests {
     use secrecy::ExposeSecret;
 
     use super::*;
-    use crate::RegistrationMode;
     use crate::password::{HashingError, MockPasswordScreen};
+    use crate::proof_of_work::tests::{EASY, solve, spending};
     use crate::testing::{
         MailedToken, NOW, OTHER_SESSION, SESSION_ID, Seen, Setup, USER_ID, VERSION, client, disabled_user, email,
         expect_event, expect_new_password, has_ended, hash, password, queueing, recording, screen_that_is_down, user,
     };
+    use crate::{RegistrationMode, ResendVerification};
 
     const PASSWORD: &str = "correct horse battery staple";
 
@@ -382,7 +391,8 @@ mod tests {
             let setup = setup();
             let written = setup.store.plan_write(unit);
 
-            setup.auth().request_password_reset(RequestPasswordReset { email: to.clone() }, &client()).await.unwrap();
+            let request = RequestPasswordReset { email: to.clone(), proof: None };
+            setup.auth().request_password_reset(request, &client()).await.unwrap();
 
             assert!(written.yes());
             assert_eq!(asked.all(), [(to.clone(), Allowance::Requested)]);
@@ -390,5 +400,34 @@ mod tests {
             let expected = if allowed { vec![(MailKind::ResetPassword, to, None)] } else { Vec::new() };
             assert_eq!(queued, expected);
         }
+    }
+
+    #[pollster::test]
+    async fn without_a_proof_no_mail_is_queued_and_one_proof_is_one_mail() {
+        let mut setup = setup();
+        setup.settings.proofs.difficulty = Some(EASY);
+        let (spent, queued) = (Seen::default(), Seen::<Mail>::default());
+        for event in [EventKind::PasswordResetRequest, EventKind::VerifyEmailRequest] {
+            setup.store.plan_write(spending(true, &spent));
+            let mut unit = MockUnit::default();
+            unit.outbox.expect_take_allowance().returning(|_, _, _, _| Ok(true));
+            queueing(&mut unit, &queued);
+            expect_event(&mut unit, event, None, (None, None));
+            setup.store.plan_write(unit);
+        }
+        let auth = setup.auth();
+        let reset =
+            async |proof| auth.request_password_reset(RequestPasswordReset { email: email(), proof }, &client()).await;
+        let resend =
+            async |proof| auth.resend_verification(ResendVerification { email: email(), proof }, &client()).await;
+
+        let Err(ProofError::Required(challenge)) = reset(None).await else { panic!("no proof was asked for") };
+        reset(Some(solve(&challenge))).await.unwrap();
+        let Err(ProofError::Required(challenge)) = resend(None).await else { panic!("no proof was asked for") };
+        resend(Some(solve(&challenge))).await.unwrap();
+
+        let kinds: Vec<_> = queued.all().into_iter().map(|mail| mail.kind).collect();
+        assert_eq!(kinds, [MailKind::ResetPassword, MailKind::VerifyEmail]);
+        assert_eq!(spent.all().len(), 2);
     }
 }

@@ -12,8 +12,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use doorward_domain::store::{
-    CredentialRepo, DeviceSeen, EventLog, KeyRepo, MockUnit, OneTimeTokenRepo, Outbox, ReadUnit, Repositories,
-    RevocationLog, SessionRepo, Taken, ThrottleRepo, UserRepo, WriteUnit,
+    CredentialRepo, DeviceSeen, EventLog, KeyRepo, MockUnit, OneTimeTokenRepo, Outbox, ProofRepo, ReadUnit,
+    Repositories, RevocationLog, SessionRepo, Taken, ThrottleRepo, UserRepo, WriteUnit,
 };
 use doorward_domain::{
     Client, CredentialVersion, EmailAddress, Entropy, EntropyUnavailable, EventKind, EventReason, Locale, Mail,
@@ -28,8 +28,8 @@ use crate::password::{MockPasswordHasher, MockPasswordScreen};
 use crate::token::{AccessClaims, AccessToken, MockTokenIssuer, MockTokenVerifier, TokenRefused, TokenSettings};
 use crate::{
     AccessTokens, Auth, AuthParts, AuthSettings, AuthenticationError, CurrentUser, DeviceTokens, EventChain, MasterKey,
-    MemoryRevocations, OneTimeTokens, RefreshTokens, RegistrationMode, Revocations, RootSecret, Standing, ThrottleKeys,
-    ThrottlePolicy, Unauthenticated,
+    MemoryRevocations, OneTimeTokens, ProofOfWork, ProofRules, RefreshTokens, RegistrationMode, Revocations,
+    RootSecret, Standing, ThrottleKeys, ThrottlePolicy, Unauthenticated,
 };
 
 pub(crate) use self::mailed_token::MailedToken;
@@ -95,6 +95,7 @@ impl Setup {
                 access_token_lifetime: TokenSettings::DEFAULT_LIFETIME,
                 staleness: Duration::from_secs(30),
                 remembered_tokens: AccessTokens::REMEMBERED,
+                proofs: ProofRules::default(),
                 public_url: "https://auth.example.com".to_owned(),
             },
             composer: MockMailComposer::new(),
@@ -123,6 +124,7 @@ impl Setup {
             device_tokens: DeviceTokens::new(&root_secret()),
             throttle_keys: ThrottleKeys::new(&root_secret()),
             event_chain: EventChain::new(&root_secret()),
+            proof_of_work: ProofOfWork::new(&root_secret()),
             composer: Arc::new(self.composer),
             transport: Arc::new(self.transport),
             settings: self.settings,
@@ -251,6 +253,9 @@ impl Repositories for TestUnit {
     }
     fn throttles(&mut self) -> &mut dyn ThrottleRepo {
         self.unit.throttles()
+    }
+    fn proofs(&mut self) -> &mut dyn ProofRepo {
+        self.unit.proofs()
     }
 }
 

@@ -3,13 +3,15 @@ use secrecy::SecretString;
 
 use crate::throttle::ByClient;
 use crate::unit::retrying;
-use crate::{Auth, Fault, OneTimeTokenError};
+use crate::{Auth, OneTimeTokenError, Proof, ProofError, ProofPurpose};
 
 /// A wish for another mail that verifies an address.
 #[derive(Clone, Debug)]
 pub struct ResendVerification {
     /// The address.
     pub email: EmailAddress,
+    /// The proof of work, where one is asked for. It is that of a reset: what is asked for is a mail.
+    pub proof: Option<Proof>,
 }
 
 /// A claim to read mail at an address.
@@ -27,9 +29,11 @@ impl Auth {
     ///
     /// # Errors
     ///
-    /// [`Fault`]; nothing was queued then.
-    pub async fn resend_verification(&self, request: ResendVerification, client: &Client) -> Result<(), Fault> {
-        self.request_mail(MailKind::VerifyEmail, EventKind::VerifyEmailRequest, &request.email, client).await
+    /// [`ProofError`]; nothing was queued then.
+    pub async fn resend_verification(&self, request: ResendVerification, client: &Client) -> Result<(), ProofError> {
+        self.demand_proof(ProofPurpose::ResetPassword, request.proof.as_ref()).await?;
+        self.request_mail(MailKind::VerifyEmail, EventKind::VerifyEmailRequest, &request.email, client).await?;
+        Ok(())
     }
 
     /// Notes that the owner of an account reads mail at its address.
@@ -76,10 +80,10 @@ mod tests {
     use secrecy::ExposeSecret;
 
     use super::*;
-    use crate::RegistrationMode;
     use crate::testing::{
         MailedToken, NOW, Seen, Setup, USER_ID, client, disabled_user, email, expect_event, queueing, recording, user,
     };
+    use crate::{Fault, RegistrationMode};
 
     const PURPOSE: OneTimePurpose = OneTimePurpose::VerifyEmail;
 
@@ -215,7 +219,11 @@ mod tests {
             let setup = setup();
             let written = setup.store.plan_write(unit);
 
-            setup.auth().resend_verification(ResendVerification { email: to.clone() }, &client()).await.unwrap();
+            setup
+                .auth()
+                .resend_verification(ResendVerification { email: to.clone(), proof: None }, &client())
+                .await
+                .unwrap();
 
             assert!(written.yes());
             assert_eq!(asked.all(), [Allowance::Requested]);
@@ -233,7 +241,7 @@ mod tests {
         let setup = setup();
         let written = setup.store.plan_write(unit);
 
-        setup.auth().resend_verification(ResendVerification { email: email() }, &client()).await.unwrap();
+        setup.auth().resend_verification(ResendVerification { email: email(), proof: None }, &client()).await.unwrap();
 
         assert!(written.yes());
         assert_eq!(asked.all(), [Allowance::Requested], "a request must not spend what is kept for notices");

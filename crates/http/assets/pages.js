@@ -27,6 +27,7 @@ if (first) {
   // On the window, so that a script which handles a form itself has had its turn.
   addEventListener("submit", submitted);
   addEventListener("click", clicked);
+  addEventListener("input", typed);
   addEventListener("pagehide", conceal);
   addEventListener("pageshow", (event) => {
     if (event.persisted) leave();
@@ -154,11 +155,14 @@ async function logOut(form, data) {
 /** Sends a form and shows the answer; false where that cannot be shown, and an error is. */
 async function send(form, data) {
   const { pathname } = new URL(form.action);
-  const response = await fetch(form.action, {
+  const post = (headers) => fetch(form.action, {
     method: "POST",
-    headers: { Accept: "text/html" },
+    headers: { Accept: "text/html", ...headers },
     body: new URLSearchParams(data),
   });
+  let response = await post();
+  const challenge = response.headers.get("Doorward-Challenge");
+  if (challenge) response = await post({ "Doorward-Proof": await prove(form, challenge) });
   const text = await response.text();
   const isHtml = response.headers.get("Content-Type")?.startsWith("text/html");
   const page = isHtml ? new DOMParser().parseFromString(text, "text/html") : null;
@@ -193,6 +197,24 @@ async function send(form, data) {
   }
   show(page);
   return true;
+}
+
+/** Solves what is to keep machines from sending this form by the thousand, and says meanwhile what takes so long. */
+async function prove(form, challenge) {
+  const [text, difficulty] = challenge.split("; difficulty=");
+  const status = document.createElement("p");
+  status.className = "hint";
+  status.setAttribute("role", "status");
+  form.append(status);
+  // Only what comes into it later is read out; and what is solved at once needs no words.
+  const late = setTimeout(() => (status.textContent = document.body.dataset.textChecking ?? ""), 150);
+  try {
+    const { solve } = await import("./proof.js");
+    return await solve(text, Number(difficulty));
+  } finally {
+    clearTimeout(late);
+    status.remove();
+  }
 }
 
 function show(page) {
@@ -277,7 +299,15 @@ function missing(head, name, attribute, selector) {
   return all(head).filter((url) => url && !present.includes(url));
 }
 
-// Passwords in the clear
+// Passwords
+
+/** Loads what gives advice on a new password, once there is one to give advice on. */
+async function typed({ target }) {
+  if (!target.matches?.("[data-meter]")) return;
+  // Without it the form does all that it did.
+  const meter = await import("./meter.js").catch(() => null);
+  meter?.advise(target);
+}
 
 function clicked({ target }) {
   const button = target.closest?.("[data-reveal]");

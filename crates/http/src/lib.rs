@@ -14,6 +14,7 @@
 //! | how a path comes to name what a user owns, and nothing else | [`Owner`], [`OwnedItem`] |
 //! | which address a client has behind a proxy | [`ClientAddress`] |
 //! | when a cookie is believed | `origin.rs` |
+//! | how a proof of work is presented | `proof.rs` |
 //! | which services may ask about tokens, and how they show who they are | [`Clients`], `client_auth.rs` |
 //! | how another service takes the tokens | `verifier.rs`, with the feature `verifier` |
 
@@ -51,6 +52,8 @@ pub mod pages;
 #[cfg(feature = "server")]
 mod parameters;
 pub mod problem;
+#[cfg(feature = "server")]
+mod proof;
 #[cfg(feature = "server")]
 mod routes;
 #[cfg(feature = "verifier")]

@@ -114,6 +114,9 @@ const OWN: PageSet = PageSet {
         ("doorward.js", include_str!("../assets/client/doorward.js")),
         ("notice.js", include_str!("../assets/client/notice.js")),
         ("pages.js", include_str!("../assets/pages.js")),
+        ("proof.js", include_str!("../assets/client/proof.js")),
+        ("meter.js", include_str!("../assets/meter.js")),
+        ("zxcvbn.js", include_str!("../assets/zxcvbn.js")),
     ],
 };
 
@@ -174,7 +177,7 @@ impl Pages {
         }
         Ok(Self {
             enabled: settings.enabled,
-            assets: Assets::new(&sets, &settings.look),
+            assets: Assets::new(&sets, &settings.look, &texts),
             has_tasks: sets.iter().any(|set| set.templates.iter().any(|(name, _)| *name == "tasks.html")),
             look: settings.look,
             templates,
@@ -347,6 +350,26 @@ mod tests {
             places.push(vec!["field", code]);
         }
         places.extend([vec!["common", "to_login"], vec!["common", "to_account"], vec!["common", "date"]]);
+        for word in [
+            "label",
+            "score_0",
+            "score_1",
+            "score_2",
+            "score_3",
+            "score_4",
+            "common",
+            "word",
+            "names",
+            "own",
+            "dates",
+            "keys",
+            "repeats",
+            "sequences",
+            "more",
+        ] {
+            places.push(vec!["meter", word]);
+        }
+        places.push(vec!["common", "checking"]);
         for name in ["en", "de"] {
             let headers = HeaderMap::from_iter([(ACCEPT_LANGUAGE, HeaderValue::from_static(name))]);
             let language = pages.texts.choose(None, &headers);

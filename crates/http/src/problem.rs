@@ -1,5 +1,6 @@
 //! Problem responses (RFC 9457). What the error of a use case becomes is in `problem/use_cases.rs`.
 
+use std::collections::BTreeMap;
 use std::error::Error;
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -11,6 +12,7 @@ use doorward_auth::password::HashingError;
 use doorward_auth::{AuthenticationError, Fault, TooOften, Unauthenticated};
 use doorward_domain::StoreError;
 use serde::Serialize;
+use serde_json::Value;
 
 #[cfg(feature = "server")]
 mod use_cases;
@@ -63,6 +65,8 @@ pub enum Kind {
     ValidationFailed,
     /// It was done too often, for the account or by the client.
     RateLimited,
+    /// A proof of work is asked for.
+    ProofRequired,
     /// Something went wrong that nobody foresaw.
     Internal,
     /// Too much is being done already.
@@ -96,6 +100,7 @@ impl Kind {
         Self::UnsupportedMediaType,
         Self::ValidationFailed,
         Self::RateLimited,
+        Self::ProofRequired,
         Self::Internal,
         Self::Overloaded,
         Self::Unavailable,
@@ -144,6 +149,7 @@ impl Kind {
             Self::RateLimited => {
                 (StatusCode::TOO_MANY_REQUESTS, "rate_limited", "It was done too often; wait, then try again")
             }
+            Self::ProofRequired => (StatusCode::PRECONDITION_REQUIRED, "proof_required", "A proof of work is needed"),
             Self::Internal => {
                 (StatusCode::INTERNAL_SERVER_ERROR, "internal", "Something went wrong that nobody foresaw")
             }
@@ -187,6 +193,7 @@ pub struct Problem {
     kind: Kind,
     detail: Option<&'static str>,
     errors: Vec<FieldError>,
+    members: BTreeMap<&'static str, Value>,
     challenge: Option<&'static str>,
     retry_after: Option<Duration>,
 }
@@ -194,7 +201,8 @@ pub struct Problem {
 impl From<Kind> for Problem {
     fn from(kind: Kind) -> Self {
         let challenge = matches!(kind, Kind::InvalidCredentials | Kind::InvalidRefreshToken).then_some("Bearer");
-        Self { kind, detail: None, errors: Vec::new(), challenge, retry_after: kind.retry_after() }
+        let (errors, members) = (Vec::new(), BTreeMap::new());
+        Self { kind, detail: None, errors, members, challenge, retry_after: kind.retry_after() }
     }
 }
 
@@ -222,6 +230,13 @@ impl Problem {
     #[must_use]
     pub fn with_detail(self, detail: &'static str) -> Self {
         Self { detail: Some(detail), ..self }
+    }
+
+    /// Says more for programs, in a member of its own (RFC 9457 section 3.2).
+    #[must_use]
+    pub fn with_member(mut self, name: &'static str, value: impl Into<Value>) -> Self {
+        self.members.insert(name, value.into());
+        self
     }
 
     /// The same, told at a field.
@@ -260,6 +275,12 @@ impl Problem {
         self.retry_after.map(|wait| HeaderValue::from(wait.as_secs()))
     }
 
+    /// What is said in a member of its own.
+    #[must_use]
+    pub fn member(&self, name: &str) -> Option<&Value> {
+        self.members.get(name)
+    }
+
     /// The response, which names the request where its id is known.
     pub(crate) fn into_response_for(self, request_id: Option<&str>) -> Response {
         #[derive(Serialize)]
@@ -273,6 +294,8 @@ impl Problem {
             request_id: Option<&'a str>,
             #[serde(skip_serializing_if = "<[FieldError]>::is_empty")]
             errors: &'a [FieldError],
+            #[serde(flatten)]
+            members: &'a BTreeMap<&'static str, Value>,
         }
         let (status, code, title) = self.kind.parts();
         let wire = Wire {
@@ -283,8 +306,9 @@ impl Problem {
             code,
             request_id,
             errors: &self.errors,
+            members: &self.members,
         };
-        // Strings and a number always serialise.
+        // Strings and numbers always serialise.
         let body = serde_json::to_vec(&wire).unwrap_or_default();
         let mut response = (status, body).into_response();
         let headers = response.headers_mut();
@@ -402,5 +426,17 @@ mod tests {
         let response = Problem::from(Fault::from(refused)).into_response();
         assert_eq!(response.status(), StatusCode::TOO_MANY_REQUESTS);
         assert_eq!(response.headers()[RETRY_AFTER], "77");
+    }
+
+    #[tokio::test]
+    async fn a_member_stands_beside_the_others() {
+        let problem = Problem::from(Kind::ProofRequired).with_member("challenge", "dwp_x").with_member("difficulty", 8);
+        assert_eq!(problem.member("challenge"), Some(&Value::from("dwp_x")));
+        assert_eq!(problem.member("nonsense"), None);
+        let body = problem.into_response().into_body();
+        let bytes = http_body_util::BodyExt::collect(body).await.unwrap().to_bytes();
+        let json: Value = serde_json::from_slice(&bytes).unwrap();
+        assert_eq!((&json["status"], &json["code"]), (&Value::from(428), &Value::from("proof_required")));
+        assert_eq!((&json["challenge"], &json["difficulty"]), (&Value::from("dwp_x"), &Value::from(8)));
     }
 }

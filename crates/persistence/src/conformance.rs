@@ -18,6 +18,7 @@ mod keys;
 mod one_time_tokens;
 mod outbox;
 mod owned;
+mod proofs;
 mod refresh_tokens;
 mod revocations;
 mod sessions;
@@ -106,6 +107,9 @@ macro_rules! conformance_suite {
             an_allowance_is_five_however_many_ask,
             an_allowance_comes_back_one_by_one,
             allowances_are_forgotten_in_batches,
+            a_proof_is_spent_once,
+            a_proof_that_was_not_committed_is_not_spent,
+            expired_proofs_are_forgotten_in_batches,
             the_language_of_a_user_survives_the_round_trip,
             a_user_is_found_by_any_spelling_of_the_address,
             an_address_is_verified_while_it_is_theirs,
@@ -151,6 +155,7 @@ pub use keys::*;
 pub use one_time_tokens::*;
 pub use outbox::*;
 pub use owned::*;
+pub use proofs::*;
 pub use refresh_tokens::*;
 pub use revocations::*;
 pub use sessions::*;

@@ -1,8 +1,8 @@
 use async_trait::async_trait;
 use doorward_domain::StoreError;
 use doorward_domain::store::{
-    CredentialRepo, EventLog, KeyRepo, OneTimeTokenRepo, Outbox, ReadUnit, Repositories, RevocationLog, SessionRepo,
-    ThrottleRepo, UserRepo, WriteUnit,
+    CredentialRepo, EventLog, KeyRepo, OneTimeTokenRepo, Outbox, ProofRepo, ReadUnit, Repositories, RevocationLog,
+    SessionRepo, ThrottleRepo, UserRepo, WriteUnit,
 };
 use sqlx::Transaction;
 
@@ -58,6 +58,10 @@ impl<D: Dialect> Repositories for Unit<D> {
     }
 
     fn throttles(&mut self) -> &mut dyn ThrottleRepo {
+        self
+    }
+
+    fn proofs(&mut self) -> &mut dyn ProofRepo {
         self
     }
 }

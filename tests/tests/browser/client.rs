@@ -42,7 +42,7 @@ fn the_client_keeps_its_rules() {
 
 #[test]
 fn the_client_is_below_6_kib() {
-    for (file, most) in [("doorward.js", 6 * 1024), ("notice.js", 2 * 1024)] {
+    for (file, most) in [("doorward.js", 6 * 1024), ("notice.js", 2 * 1024), ("proof.js", 3 * 1024)] {
         let compressed = Command::new("gzip").args(["-9", "-c"]).arg(package().join(file)).output().unwrap().stdout;
         println!("{file}: {} bytes compressed", compressed.len());
         assert!(compressed.len() < most, "{file} has {} bytes compressed", compressed.len());
@@ -62,6 +62,8 @@ fn the_package_packs_imports_and_is_typed() {
     let program = r#"
         import { createClient, DoorwardError } from "doorward";
         import { attachNotice } from "doorward/notice";
+        import { solve } from "doorward/proof";
+        if (!(await solve("dwp_x", 4)).startsWith("dwp_x.")) throw new Error("no solver");
         const client = createClient({ baseUrl: "http://localhost:9", session: "token" });
         if (typeof attachNotice !== "function" || await client.user() !== null) throw new Error("no client");
         if (!(new DoorwardError(404, { code: "not_found" }).code === "not_found")) throw new Error("no error");
@@ -74,12 +76,13 @@ fn the_package_packs_imports_and_is_typed() {
     let typed = r#"
         import { createClient, DoorwardError, type Client, type User } from "doorward";
         import { attachNotice } from "doorward/notice";
+        import { solve } from "doorward/proof";
         const client: Client = createClient({ baseUrl: "https://auth.example.com", session: "cookie", noticeBefore: 60 });
         const stop: () => void = client.onChange((user: User | null) => console.log(user?.email));
         client.onExpiring(async (expiring) => { const put: boolean = await expiring.extend(); console.log(put, expiring.endsAt.getTime()); });
         const user: User = await client.logIn({ email: "ada@example.com", password: "secret" });
         const response: Response = await client.fetch("/api/auth/me", { method: "GET" });
-        try { await client.logOut(); } catch (error) { if (error instanceof DoorwardError) console.log(error.code, error.errors[0]?.field); }
+        try { await client.logOut(); } catch (error) { if (error instanceof DoorwardError) console.log(error.code, error.errors[0]?.field, error.challenge && (await solve(error.challenge, error.difficulty ?? 0)).length); }
         attachNotice(client, { root: document.body });
         // @ts-expect-error a password is needed
         await client.logIn({ email: "ada@example.com" });

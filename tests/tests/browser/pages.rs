@@ -61,6 +61,16 @@ fn everybody_can_use_the_pages() {
 }
 
 #[test]
+fn a_new_password_is_given_advice_on() {
+    browse("meter", &[], &[]);
+}
+
+#[test]
+fn a_browser_does_the_work_that_it_is_asked_for() {
+    browse("proof", &[("PROOF_OF_WORK__DIFFICULTY", "18")], &[]);
+}
+
+#[test]
 fn pages_are_light_and_still() {
     let _alone = QUIET.write().unwrap_or_else(PoisonError::into_inner);
     browse_alone("figures", &[], &[]);

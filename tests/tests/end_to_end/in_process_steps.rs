@@ -25,7 +25,8 @@ pub(crate) fn password(text: &str) -> Password {
 /// Registers an address, which begins a session and queues the mail that verifies it.
 pub(crate) async fn register(doorward: &InProcess, address: &str) -> SessionGrant {
     time_passes(doorward);
-    let request = Register { email: email(address), password: password(PASSWORD), name: None, device: None };
+    let request =
+        Register { email: email(address), password: password(PASSWORD), name: None, device: None, proof: None };
     match doorward.auth.register(request, &Client::default()).await.unwrap() {
         Registration::SessionStarted(grant) => *grant,
         Registration::VerificationPending => panic!("a verified address was asked for"),
@@ -33,21 +34,21 @@ pub(crate) async fn register(doorward: &InProcess, address: &str) -> SessionGran
 }
 
 pub(crate) async fn log_in(doorward: &InProcess, address: &str) -> SessionGrant {
-    let request = Login { email: email(address), password: password(PASSWORD), device: None };
+    let request = Login { email: email(address), password: password(PASSWORD), device: None, proof: None };
     doorward.auth.login(request, &Client::default()).await.unwrap()
 }
 
 /// Queues another mail that verifies the address.
 pub(crate) async fn resend(doorward: &InProcess, address: &str) {
     time_passes(doorward);
-    let request = ResendVerification { email: email(address) };
+    let request = ResendVerification { email: email(address), proof: None };
     doorward.auth.resend_verification(request, &Client::default()).await.unwrap();
 }
 
 /// Queues a mail that lets the owner of the address set another password.
 pub(crate) async fn request_reset(doorward: &InProcess, address: &str) {
     time_passes(doorward);
-    let request = RequestPasswordReset { email: email(address) };
+    let request = RequestPasswordReset { email: email(address), proof: None };
     doorward.auth.request_password_reset(request, &Client::default()).await.unwrap();
 }
 

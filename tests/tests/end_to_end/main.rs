@@ -45,6 +45,7 @@ mod other_verifiers;
 mod outages;
 mod owned_layers;
 mod pages;
+mod proof_of_work;
 mod purity;
 mod races;
 mod resource_server;

@@ -19,6 +19,7 @@ async fn register(doorward: &InProcess, address: &str) -> Result<Box<SessionGran
         password: Password::parse(&SecretString::from(PASSWORD)).unwrap(),
         name: None,
         device: None,
+        proof: None,
     };
     match doorward.auth.register(request, &Client::default()).await? {
         Registration::SessionStarted(grant) => Ok(grant),

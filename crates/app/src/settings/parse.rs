@@ -11,7 +11,7 @@ use std::time::Duration;
 use config::{Config, Environment, File, FileFormat};
 use doorward_auth::password::pool::PoolSize;
 use doorward_auth::token::SharedSecret;
-use doorward_auth::{MasterKey, RegistrationMode};
+use doorward_auth::{Difficulty, InvalidDifficulty, MasterKey, ProofRules, RegistrationMode};
 use doorward_domain::{KeyAlgorithm, PasswordPolicy, SessionPolicy};
 use doorward_http::{ForwardedHeader, HttpLimits, Origin, OriginList, Proxies};
 use doorward_persistence::OpenError;
@@ -170,6 +170,10 @@ fn finish(
     settings.hashing = PoolSize::with_workers(workers);
     settings.hashing.queue = check.or("hashing.queue", raw.hashing.queue, parse_queue, settings.hashing.queue);
 
+    let rules = check.or("proof_of_work.on", raw.proof_of_work.on, parse_proofs, ProofRules::default());
+    let difficulty = check.or("proof_of_work.difficulty", raw.proof_of_work.difficulty, parse_difficulty, None);
+    settings.proofs = ProofRules { difficulty, ..rules };
+
     let tokens = &mut settings.tokens;
     tokens.algorithm = check.or("tokens.algorithm", raw.tokens.algorithm, |text| text.parse(), KeyAlgorithm::default());
     tokens.issuer = check.or("tokens.issuer", raw.tokens.issuer, |text| non_empty(text).map(Some), None);
@@ -319,6 +323,26 @@ fn parse_workers(workers: usize) -> Result<usize, &'static str> {
 
 fn parse_queue(places: usize) -> Result<usize, &'static str> {
     if places <= 100_000 { Ok(places) } else { Err("must be at most 100000") }
+}
+
+fn parse_difficulty(bits: u32) -> Result<Option<Difficulty>, InvalidDifficulty> {
+    match u8::try_from(bits).map_err(|_| InvalidDifficulty)? {
+        0 => Ok(None),
+        bits => Difficulty::new(bits).map(Some),
+    }
+}
+
+fn parse_proofs(list: List) -> Result<ProofRules, &'static str> {
+    let mut rules = ProofRules { difficulty: None, register: false, reset: false, login_failures: false };
+    for word in &list.0 {
+        match word.as_str() {
+            "register" => rules.register = true,
+            "reset" => rules.reset = true,
+            "login_failures" => rules.login_failures = true,
+            _ => return Err("must be a list of register, reset and login_failures"),
+        }
+    }
+    if list.0.is_empty() { Err("must not be empty; `proof_of_work.difficulty` 0 asks for none") } else { Ok(rules) }
 }
 
 fn parse_connections(connections: u32) -> Result<u32, &'static str> {

@@ -18,6 +18,7 @@ pub(super) struct Raw {
     pub(super) registration: Registration,
     pub(super) password: Password,
     pub(super) hashing: Hashing,
+    pub(super) proof_of_work: ProofOfWork,
     pub(super) tokens: Tokens,
     pub(super) sessions: Sessions,
     pub(super) clients: Option<Clients>,
@@ -86,6 +87,13 @@ pub(super) struct Argon2 {
 pub(super) struct Hashing {
     pub(super) workers: Option<usize>,
     pub(super) queue: Option<usize>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct ProofOfWork {
+    pub(super) difficulty: Option<u32>,
+    pub(super) on: Option<List>,
 }
 
 #[derive(Default, Deserialize)]

@@ -22,6 +22,7 @@ mod events;
 mod keys;
 mod one_time_tokens;
 mod outbox;
+mod proofs;
 mod revocations;
 mod sessions;
 mod throttles;
@@ -47,6 +48,9 @@ pub use one_time_tokens::OneTimeTokenRepo;
 #[cfg(feature = "mocks")]
 pub use outbox::MockOutbox;
 pub use outbox::{Allowance, Outbox};
+#[cfg(feature = "mocks")]
+pub use proofs::MockProofRepo;
+pub use proofs::ProofRepo;
 #[cfg(feature = "mocks")]
 pub use revocations::MockRevocationLog;
 pub use revocations::{RevocationLog, RevocationPosition};
@@ -133,6 +137,8 @@ pub trait Repositories: Send {
     fn outbox(&mut self) -> &mut dyn Outbox;
     /// How often something was tried.
     fn throttles(&mut self) -> &mut dyn ThrottleRepo;
+    /// The proofs of work that have been used.
+    fn proofs(&mut self) -> &mut dyn ProofRepo;
 }
 
 /// A unit of work that only reads. Ends when it is dropped.
@@ -160,8 +166,9 @@ mod mocks {
 
     use super::{
         CredentialRepo, EventLog, KeyRepo, MockCredentialRepo, MockEventLog, MockKeyRepo, MockOneTimeTokenRepo,
-        MockOutbox, MockRevocationLog, MockSessionRepo, MockThrottleRepo, MockUserRepo, OneTimeTokenRepo, Outbox,
-        ReadUnit, Repositories, RevocationLog, SessionRepo, StoreError, ThrottleRepo, UserRepo, WriteUnit, async_trait,
+        MockOutbox, MockProofRepo, MockRevocationLog, MockSessionRepo, MockThrottleRepo, MockUserRepo,
+        OneTimeTokenRepo, Outbox, ProofRepo, ReadUnit, Repositories, RevocationLog, SessionRepo, StoreError,
+        ThrottleRepo, UserRepo, WriteUnit, async_trait,
     };
 
     /// A unit of work whose repositories are mocks, and which remembers whether it was committed.
@@ -177,6 +184,7 @@ mod mocks {
         pub one_time_tokens: MockOneTimeTokenRepo,
         pub outbox: MockOutbox,
         pub throttles: MockThrottleRepo,
+        pub proofs: MockProofRepo,
         /// Becomes true when the unit is committed; shared with the test.
         pub committed: Arc<AtomicBool>,
     }
@@ -208,6 +216,9 @@ mod mocks {
         }
         fn throttles(&mut self) -> &mut dyn ThrottleRepo {
             &mut self.throttles
+        }
+        fn proofs(&mut self) -> &mut dyn ProofRepo {
+            &mut self.proofs
         }
     }
 

@@ -125,6 +125,10 @@ export declare class DoorwardError extends Error {
   readonly errors: FieldError[];
   /** Seconds to wait before another try. */
   readonly retryAfter?: number;
+  /** With `proof_required`: what `solve` of `doorward/proof` takes. `register` and `logIn` have done so by then. */
+  readonly challenge?: string;
+  /** With `proof_required`: how many bits. */
+  readonly difficulty?: number;
 }
 
 /** A client of the Doorward at `options.baseUrl`. One for each page, app or user is enough. */

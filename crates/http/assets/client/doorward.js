@@ -9,6 +9,7 @@ export class DoorwardError extends Error {
     this.requestId = problem.request_id;
     this.errors = Array.isArray(problem.errors) ? problem.errors : [];
     this.retryAfter = retryAfter;
+    if (problem.challenge) Object.assign(this, { challenge: problem.challenge, difficulty: problem.difficulty });
   }
 
   /** The error that a response tells of, whatever its body is. */
@@ -123,10 +124,11 @@ export function createClient(options = {}, env = globalThis) {
   // Requests to Doorward. They take turns, over all tabs where there are Web Locks: the answers set a cookie, and
   // that of an earlier request must not come last.
 
-  async function call(path, body, { abort = new AbortController(), token } = {}) {
+  async function call(path, body, { abort = new AbortController(), token, proof } = {}) {
     const late = setTimeout(() => abort.abort(new TypeError("Doorward did not answer in time")), PATIENCE * 1000);
     const headers = { "Content-Type": "application/json" };
     if (token) headers.Authorization = `Bearer ${token}`;
+    if (proof) headers["Doorward-Proof"] = proof;
     try {
       const response = await send(`${base}api/auth/${path}`, {
         method: "POST",
@@ -217,12 +219,23 @@ export function createClient(options = {}, env = globalThis) {
 
   const renew = () => (flight ??= renewal().finally(() => (flight = undefined)));
 
-  const begin = (path, input) =>
+  const attemptTo = (path, input, proof) =>
     turn(async () => {
       const asked = now();
-      const grant = await call(path, { ...input, session: mode });
+      const grant = await call(path, { ...input, session: mode }, { proof });
       return grant ? (await take(grant, asked)).user : null;
     });
+
+  async function begin(path, input) {
+    try {
+      return await attemptTo(path, input);
+    } catch (error) {
+      if (error.code !== "proof_required" || !error.challenge) throw error;
+      // Between two turns: other tabs need not wait for it.
+      const { solve } = await import("./proof.js");
+      return attemptTo(path, input, await solve(error.challenge, error.difficulty));
+    }
+  }
 
   /** The session with a token that is good for a while, however it is come by. */
   async function current() {

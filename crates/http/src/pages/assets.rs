@@ -1,5 +1,5 @@
 use std::borrow::Cow;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use axum::Router;
 use axum::extract::rejection::PathRejection;
@@ -14,12 +14,13 @@ use flate2::Compression;
 use sha2::{Digest as _, Sha256};
 
 use super::compression::{gzip, takes_gzip};
+use super::texts::Texts;
 use super::{Look, PageSet};
 use crate::config::HttpConfig;
 use crate::problem::{Kind, Problem};
 use crate::routes::Shared;
 
-/// Stylesheets, scripts and the logo, as they are sent.
+/// Stylesheets, scripts, what the scripts say, and the logo, as they are sent.
 pub(super) struct Assets {
     assets: Vec<Asset>,
     /// Names them all: modules import each other by relative names, so one version has to fit all.
@@ -27,15 +28,25 @@ pub(super) struct Assets {
 }
 
 struct Asset {
-    name: &'static str,
+    name: Cow<'static, str>,
     media_type: &'static str,
     plain: Cow<'static, [u8]>,
-    /// Made once; `None` where it would be no shorter.
-    gzip: Option<Vec<u8>>,
+    /// Made once, when it is asked for: much of it never is. `None` where it would be no shorter.
+    gzip: OnceLock<Option<Vec<u8>>>,
+}
+
+impl Asset {
+    fn new(name: impl Into<Cow<'static, str>>, media_type: &'static str, plain: Cow<'static, [u8]>) -> Self {
+        Self { name: name.into(), media_type, plain, gzip: OnceLock::new() }
+    }
+
+    fn gzip(&self) -> Option<&Vec<u8>> {
+        self.gzip.get_or_init(|| gzip(&self.plain, Compression::best())).as_ref()
+    }
 }
 
 impl Assets {
-    pub(super) fn new(sets: &[PageSet], look: &Look) -> Self {
+    pub(super) fn new(sets: &[PageSet], look: &Look, texts: &Texts) -> Self {
         let mut assets = Vec::new();
         for (name, content) in sets.iter().flat_map(|set| set.assets) {
             // The operator's colours take the place of the stylesheet's.
@@ -48,20 +59,20 @@ impl Assets {
                 Some((_, "svg")) => "image/svg+xml",
                 _ => "text/javascript; charset=utf-8",
             };
-            assets.push(Asset { name, media_type, gzip: gzip(&plain, Compression::best()), plain });
+            assets.push(Asset::new(*name, media_type, plain));
+        }
+        // What the meter says, for when it is there: pages are not to carry it.
+        for language in texts.each() {
+            let words = language.section("meter").and_then(|words| serde_json::to_vec(words).ok());
+            let name = format!("meter.{}.json", language.locale);
+            assets.extend(words.map(|words| Asset::new(name, "application/json", Cow::Owned(words))));
         }
         if let Some(logo) = &look.logo {
-            let plain = Cow::Owned(logo.bytes.clone());
-            assets.push(Asset {
-                name: "logo",
-                media_type: logo.media_type,
-                gzip: gzip(&plain, Compression::best()),
-                plain,
-            });
+            assets.push(Asset::new("logo", logo.media_type, Cow::Owned(logo.bytes.clone())));
         }
         let mut digest = Sha256::new();
         for asset in &assets {
-            digest.update(asset.name);
+            digest.update(asset.name.as_bytes());
             digest.update(&asset.plain);
         }
         let version = URL_SAFE_NO_PAD.encode(digest.finalize().get(..9).unwrap_or_default());
@@ -80,7 +91,7 @@ impl Assets {
         let kept = if version == Some(&self.version) { "public, max-age=31536000, immutable" } else { "no-cache" };
         let tag = format!("\"{}\"", self.version);
         let known = headers.get(IF_NONE_MATCH).is_some_and(|known| known.as_bytes() == tag.as_bytes());
-        let mut response = match &asset.gzip {
+        let mut response = match asset.gzip() {
             _ if known => StatusCode::NOT_MODIFIED.into_response(),
             Some(gzip) if takes_gzip(headers) => {
                 ([(CONTENT_ENCODING, HeaderValue::from_static("gzip"))], gzip.clone()).into_response()
@@ -133,15 +144,21 @@ fn answer(config: &HttpConfig, version: Option<&str>, name: &str, headers: &Head
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use axum::http::header::ACCEPT_ENCODING;
 
     use super::*;
 
     const SET: PageSet = PageSet {
         templates: &[],
-        texts: &[],
+        texts: &[("en", "[meter]\nlabel = 'Strength'"), ("de", "[meter]\nlabel = 'Stärke'")],
         assets: &[("doorward.css", "a { color: red } a { color: red } a { color: red }"), ("x.js", "1")],
     };
+
+    fn texts() -> Texts {
+        Texts::new(&[SET], &mut BTreeMap::new()).unwrap()
+    }
 
     fn headers(name: axum::http::HeaderName, value: &str) -> HeaderMap {
         HeaderMap::from_iter([(name, HeaderValue::from_str(value).unwrap())])
@@ -149,7 +166,7 @@ mod tests {
 
     #[test]
     fn gzip_is_sent_to_who_takes_it_and_where_it_is_shorter() {
-        let assets = Assets::new(&[SET], &Look::default());
+        let assets = Assets::new(&[SET], &Look::default(), &texts());
         for (accepted, name, expected) in [
             ("gzip, br", "doorward.css", true),
             ("br, GZIP;q=0.5", "doorward.css", true),
@@ -163,11 +180,26 @@ mod tests {
     }
 
     #[test]
+    fn what_the_meter_says_is_there_in_every_language() {
+        let assets = Assets::new(&[SET], &Look::default(), &texts());
+        for (name, expected) in
+            [("meter.en.json", r#"{"label":"Strength"}"#), ("meter.de.json", r#"{"label":"Stärke"}"#)]
+        {
+            let asset = assets.assets.iter().find(|asset| asset.name == name).unwrap();
+            assert_eq!(asset.plain, expected.as_bytes());
+            let response = assets.answer(None, name, &HeaderMap::new());
+            assert_eq!(response.headers().get(CONTENT_TYPE).unwrap(), "application/json");
+        }
+        assert_eq!(assets.answer(None, "meter.fr.json", &HeaderMap::new()).status(), StatusCode::NOT_FOUND);
+    }
+
+    #[test]
     fn a_version_is_kept_for_good_and_any_other_asked_about() {
-        let assets = Assets::new(&[SET], &Look::default());
+        let assets = Assets::new(&[SET], &Look::default(), &texts());
         let other = Assets::new(
             &[SET],
             &Look { accent: super::super::Colour::on_light("#a02020").unwrap(), ..Look::default() },
+            &texts(),
         );
         assert_ne!(assets.version, other.version, "the operator's colours are part of the content");
         let cached = |version: Option<&str>| {

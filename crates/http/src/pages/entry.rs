@@ -11,6 +11,7 @@ use super::visitor::{PageUser, Visitor};
 use crate::body::{Fields, FromFields};
 use crate::fields::{email, name, password};
 use crate::problem::{Kind, Problem};
+use crate::proof::Presented;
 
 /// Where to go afterwards is part of these forms, and is checked when it is gone to.
 fn with_next<T>(fields: &mut Fields, request: Option<T>) -> Option<T> {
@@ -27,7 +28,7 @@ impl FromFields for LoginForm {
         let password = fields.secret("password").map(|text| Password::parse(&text).ok());
         let request = email.zip(password);
         with_next(fields, request)
-            .and_then(|(email, password)| Some(Self(Login { email, password: password?, device: None })))
+            .and_then(|(email, password)| Some(Self(Login { email, password: password?, device: None, proof: None })))
     }
 }
 
@@ -42,11 +43,11 @@ fn login_form(visitor: &Visitor, next: Option<&str>) -> super::Page {
     visitor.page("login").with("next", visitor.next(next)).with("unverified", false)
 }
 
-pub(super) async fn login(visitor: Visitor, headers: HeaderMap, form: Form) -> Response {
+pub(super) async fn login(visitor: Visitor, headers: HeaderMap, Presented(proof): Presented, form: Form) -> Response {
     let next = form.value("next");
     let again = |problem: Problem| login_form(&visitor, next).refused(&problem, &form);
     let request = match form.read::<LoginForm>() {
-        Ok(LoginForm(request)) => Login { device: visitor.device_token(&headers), ..request },
+        Ok(LoginForm(request)) => Login { device: visitor.device_token(&headers), proof, ..request },
         Err(errors) if errors.is_empty() => return again(Kind::InvalidCredentials.into()).into_response(),
         Err(errors) => return again(Problem::validation(errors)).into_response(),
     };
@@ -67,7 +68,8 @@ struct RegisterForm(Register);
 impl FromFields for RegisterForm {
     fn from_fields(fields: &mut Fields) -> Option<Self> {
         let (email, password, name) = (email(fields), password(fields, "password"), name(fields));
-        let request = email.zip(password).map(|(email, password)| Register { email, password, name, device: None });
+        let request =
+            email.zip(password).map(|(email, password)| Register { email, password, name, device: None, proof: None });
         with_next(fields, request).map(Self)
     }
 }
@@ -86,11 +88,16 @@ fn register_form(visitor: &Visitor, next: Option<&str>) -> super::Page {
         .with("closed", visitor.auth().registration_mode() == RegistrationMode::Closed)
 }
 
-pub(super) async fn register(visitor: Visitor, headers: HeaderMap, form: Form) -> Response {
+pub(super) async fn register(
+    visitor: Visitor,
+    headers: HeaderMap,
+    Presented(proof): Presented,
+    form: Form,
+) -> Response {
     let next = form.value("next");
     let again = |problem: &Problem| register_form(&visitor, next).refused(problem, &form).into_response();
     let request = match form.read::<RegisterForm>() {
-        Ok(RegisterForm(request)) => Register { device: visitor.device_token(&headers), ..request },
+        Ok(RegisterForm(request)) => Register { device: visitor.device_token(&headers), proof, ..request },
         Err(errors) => return again(&Problem::validation(errors)),
     };
     match visitor.auth().register(request, visitor.client()).await {

@@ -16,6 +16,7 @@ use super::form::Form;
 use super::visitor::Visitor;
 use crate::fields::{Address, MailedToken};
 use crate::problem::{Kind, Problem};
+use crate::proof::Presented;
 use crate::routes::Shared;
 use crate::routes::mailed::ResetPasswordBody;
 
@@ -110,15 +111,16 @@ async fn verify_page(visitor: Visitor) -> Response {
     ask(&visitor, OneTimePurpose::VerifyEmail).into_response()
 }
 
-async fn verify(visitor: Visitor, form: Form) -> Response {
+async fn verify(visitor: Visitor, Presented(proof): Presented, form: Form) -> Response {
     if form.value("token").is_none() && visitor.pages().enabled() {
         let email = match form.read::<Address>() {
             Ok(form) => form.0,
             Err(errors) => return again(&visitor, "verify_email", &Problem::validation(errors), &form),
         };
-        return match visitor.auth().resend_verification(ResendVerification { email }, visitor.client()).await {
+        let request = ResendVerification { email, proof };
+        return match visitor.auth().resend_verification(request, visitor.client()).await {
             Ok(()) => visitor.sent("verify_email").into_response(),
-            Err(fault) => again(&visitor, "verify_email", &fault.into(), &form),
+            Err(error) => again(&visitor, "verify_email", &error.into(), &form),
         };
     }
     let Ok(MailedToken(token)) = form.read() else {
@@ -132,14 +134,14 @@ pub(super) async fn forgot_page(visitor: Visitor) -> Page {
     visitor.page("forgot_password")
 }
 
-pub(super) async fn forgot(visitor: Visitor, form: Form) -> Response {
+pub(super) async fn forgot(visitor: Visitor, Presented(proof): Presented, form: Form) -> Response {
     let email = match form.read::<Address>() {
         Ok(form) => form.0,
         Err(errors) => return again(&visitor, "forgot_password", &Problem::validation(errors), &form),
     };
-    match visitor.auth().request_password_reset(RequestPasswordReset { email }, visitor.client()).await {
+    match visitor.auth().request_password_reset(RequestPasswordReset { email, proof }, visitor.client()).await {
         Ok(()) => visitor.sent("forgot_password").into_response(),
-        Err(fault) => again(&visitor, "forgot_password", &fault.into(), &form),
+        Err(error) => again(&visitor, "forgot_password", &error.into(), &form),
     }
 }
 

@@ -3,7 +3,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use axum::http::header::{CONTENT_SECURITY_POLICY, LOCATION, REFERRER_POLICY, RETRY_AFTER, VARY};
-use axum::http::{HeaderValue, StatusCode};
+use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::{Html, IntoResponse, Response};
 use bytes::Bytes;
 use doorward_domain::{DisplayName, PasswordPolicy, User};
@@ -21,6 +21,9 @@ use crate::problem::Problem;
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
                       form-action 'self'; frame-ancestors 'none'; base-uri 'none'";
 
+/// In which a page says what a script has to solve; a problem says so in its members.
+const CHALLENGE: HeaderName = HeaderName::from_static("doorward-challenge");
+
 /// An answer that is a page: a template, and what it is filled with, which is escaped as HTML.
 ///
 /// Every template also knows the service's look, the texts of the visitor's language, and who looks.
@@ -32,6 +35,8 @@ pub struct Page {
     template: &'static str,
     status: StatusCode,
     retry_after: Option<HeaderValue>,
+    /// What a script has to solve.
+    challenge: Option<HeaderValue>,
     user: Option<Value>,
     registration: bool,
     shortest_password: usize,
@@ -50,6 +55,7 @@ impl Page {
             template,
             status: StatusCode::OK,
             retry_after: None,
+            challenge: None,
             user: None,
             registration: false,
             shortest_password: PasswordPolicy::default().min_length,
@@ -74,6 +80,14 @@ impl Page {
     /// How long to wait before trying again.
     pub(super) fn retry_after(self, retry_after: Option<HeaderValue>) -> Self {
         Self { retry_after, ..self }
+    }
+
+    /// What a script has to solve before the form is sent again: the challenge and its difficulty (RFC 9651).
+    fn challenge(self, problem: &Problem) -> Self {
+        let text = problem.member("challenge").and_then(serde_json::Value::as_str);
+        let bits = problem.member("difficulty").and_then(serde_json::Value::as_u64);
+        let header = text.zip(bits).map(|(text, bits)| format!("{text}; difficulty={bits}"));
+        Self { challenge: header.and_then(|header| HeaderValue::try_from(header).ok()), ..self }
     }
 
     /// Gives the template a value under this name.
@@ -102,7 +116,7 @@ impl Page {
     #[must_use]
     pub fn told(self, problem: &Problem) -> Self {
         let text = self.pages.texts.named(&self.language).text(&["problem", problem.code(), "text"]);
-        self.with("alert", text).status(problem.status()).retry_after(problem.retry_after())
+        self.with("alert", text).status(problem.status()).retry_after(problem.retry_after()).challenge(problem)
     }
 
     /// Shows the form again as it was sent, with what is wrong with it: at the fields where the problem names some, else
@@ -191,6 +205,9 @@ impl IntoResponse for Page {
         headers.insert(REFERRER_POLICY, HeaderValue::from_static(referrer));
         if let Some(wait) = self.retry_after {
             headers.insert(RETRY_AFTER, wait);
+        }
+        if let Some(challenge) = self.challenge {
+            headers.insert(CHALLENGE, challenge);
         }
         response
     }

@@ -71,6 +71,10 @@ impl Texts {
         self.locales.clone()
     }
 
+    pub(super) fn each(&self) -> impl Iterator<Item = &Language> {
+        std::iter::once(&self.english).chain(&self.others)
+    }
+
     /// The language of this name; English where there is none.
     pub(super) fn named(&self, name: &str) -> &Language {
         self.others.iter().find(|language| language.locale.as_str() == name).unwrap_or(&self.english)
@@ -78,9 +82,7 @@ impl Texts {
 
     /// The account's language, else the most wanted of the browser's, else English.
     pub(super) fn choose(&self, account: Option<&Locale>, headers: &HeaderMap) -> &Language {
-        let known = |wanted: &str| {
-            std::iter::once(&self.english).chain(&self.others).find(|language| language.locale.as_str() == wanted)
-        };
+        let known = |wanted: &str| self.each().find(|language| language.locale.as_str() == wanted);
         account
             .and_then(|wanted| known(wanted.as_str()).or_else(|| known(wanted.language())))
             .or_else(|| preferred(headers, &self.locales).and_then(|wanted| known(wanted.as_str())))
@@ -93,6 +95,11 @@ impl Language {
     /// what is known by then.
     pub(super) fn text(&self, place: &[&str]) -> String {
         self.find(place).unwrap_or_else(|| place.join("."))
+    }
+
+    /// The texts of a section, if there is one.
+    pub(super) fn section(&self, name: &str) -> Option<&Table> {
+        self.table.get(name)?.as_table()
     }
 
     /// The text at this place, if there is one.

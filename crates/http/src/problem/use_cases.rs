@@ -1,8 +1,8 @@
 //! What the error of a use case becomes: one place for all of them.
 
 use doorward_auth::{
-    ChangePasswordError, EndSessionError, LoginError, LogoutAllError, LogoutError, OneTimeTokenError, ProfileError,
-    ReauthenticationError, RefreshError, RegisterError, ResetPasswordError,
+    Challenge, ChangePasswordError, EndSessionError, LoginError, LogoutAllError, LogoutError, OneTimeTokenError,
+    ProfileError, ProofError, ReauthenticationError, RefreshError, RegisterError, ResetPasswordError,
 };
 use doorward_domain::{InvalidEmail, InvalidName, PasswordRefused};
 
@@ -14,6 +14,7 @@ impl From<LoginError> for Problem {
             LoginError::InvalidCredentials => Kind::InvalidCredentials.into(),
             LoginError::EmailNotVerified => Kind::EmailNotVerified.into(),
             LoginError::AccountDisabled => Kind::AccountDisabled.into(),
+            LoginError::ProofRequired(challenge) => proof_required(&challenge),
             LoginError::Fault(fault) => fault.into(),
         }
     }
@@ -25,7 +26,17 @@ impl From<RegisterError> for Problem {
             RegisterError::PasswordRefused(refused) => Self::validation(vec![password_error("password", refused)]),
             RegisterError::EmailTaken => Kind::EmailTaken.into(),
             RegisterError::Closed => Self::from(Kind::Forbidden).with_detail("Registration is closed"),
+            RegisterError::ProofRequired(challenge) => proof_required(&challenge),
             RegisterError::Fault(fault) => fault.into(),
+        }
+    }
+}
+
+impl From<ProofError> for Problem {
+    fn from(error: ProofError) -> Self {
+        match error {
+            ProofError::Required(challenge) => proof_required(&challenge),
+            ProofError::Fault(fault) => fault.into(),
         }
     }
 }
@@ -112,6 +123,14 @@ impl From<EndSessionError> for Problem {
             EndSessionError::Fault(fault) => fault.into(),
         }
     }
+}
+
+/// What to solve stands in members of the problem, so that a client can solve it and ask again.
+fn proof_required(challenge: &Challenge) -> Problem {
+    Problem::from(Kind::ProofRequired)
+        .with_detail("Solve the challenge and send the solution as Doorward-Proof")
+        .with_member("challenge", challenge.text())
+        .with_member("difficulty", challenge.difficulty().bits())
 }
 
 /// A password's refusal as a field error.

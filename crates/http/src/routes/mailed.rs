@@ -18,14 +18,16 @@ use crate::client::ComesFrom;
 use crate::config::HttpConfig;
 use crate::fields::{Address, MailedToken, device, password};
 use crate::problem::Problem;
+use crate::proof::Presented;
 use crate::{cookie, origin};
 
 pub(super) async fn resend_verification(
     State(auth): State<Auth>,
     ComesFrom(client): ComesFrom,
+    Presented(proof): Presented,
     Body(Address(email)): Body<Address>,
 ) -> Result<Response, Problem> {
-    auth.resend_verification(ResendVerification { email }, &client).await?;
+    auth.resend_verification(ResendVerification { email, proof }, &client).await?;
     Ok(verification_sent())
 }
 
@@ -41,9 +43,10 @@ pub(super) async fn verify_email(
 pub(super) async fn request_password_reset(
     State(auth): State<Auth>,
     ComesFrom(client): ComesFrom,
+    Presented(proof): Presented,
     Body(Address(email)): Body<Address>,
 ) -> Result<Response, Problem> {
-    auth.request_password_reset(RequestPasswordReset { email }, &client).await?;
+    auth.request_password_reset(RequestPasswordReset { email, proof }, &client).await?;
     Ok((StatusCode::ACCEPTED, Json(serde_json::json!({ "status": "reset_sent" }))).into_response())
 }
 

@@ -1,6 +1,7 @@
 //! The endpoints. Each file holds those of one subject, their bodies and their answers.
 
 pub(crate) mod account;
+mod challenge;
 mod events;
 mod feed;
 pub(crate) mod mailed;
@@ -26,6 +27,7 @@ use crate::middleware;
 #[cfg(feature = "pages")]
 use crate::pages::nothing_here;
 use crate::problem::{Kind, Problem};
+use crate::proof::PROOF;
 
 /// What the handlers share.
 #[derive(Clone)]
@@ -68,6 +70,7 @@ pub fn routes_with(auth: Auth, config: HttpConfig, own: Router) -> Router {
         axum::middleware::from_fn_with_state((auth.clone(), Arc::clone(&config)), middleware::every_request);
     let cors = cors(&config);
     let router = Router::new()
+        .route("/api/auth/challenge", get(challenge::challenge))
         .route("/api/auth/register", post(session::register))
         .route("/api/auth/login", post(session::login))
         .route("/api/auth/refresh", post(session::refresh))
@@ -123,7 +126,7 @@ fn cors(config: &HttpConfig) -> Option<CorsLayer> {
         .allow_origin(AllowOrigin::list(config.cors_origins.0.iter().map(|origin| origin.header().clone())))
         .allow_credentials(true)
         .allow_methods([Method::GET, Method::POST, Method::PATCH, Method::PUT, Method::DELETE])
-        .allow_headers([AUTHORIZATION, CONTENT_TYPE, IF_MATCH, HeaderName::from_static("x-request-id")])
+        .allow_headers([AUTHORIZATION, CONTENT_TYPE, IF_MATCH, PROOF, HeaderName::from_static("x-request-id")])
         .expose_headers([ETAG, LOCATION, RETRY_AFTER, HeaderName::from_static("x-request-id")]);
     Some(layer)
 }

@@ -18,6 +18,7 @@ use crate::config::HttpConfig;
 use crate::current_user::{CurrentUser, bearer_token};
 use crate::fields::{device, email, name, password};
 use crate::problem::{FieldError, Problem};
+use crate::proof::Presented;
 use crate::{cookie, origin};
 
 /// How a client wants to keep its refresh token.
@@ -60,7 +61,8 @@ impl FromFields for RegisterBody {
     fn from_fields(fields: &mut Fields) -> Option<Self> {
         let (email, password, name) = (email(fields), password(fields, "password"), name(fields));
         let (device, delivery) = (device(fields), Delivery::from_fields(fields));
-        Some(Self { request: Register { email: email?, password: password?, name, device }, delivery })
+        let request = Register { email: email?, password: password?, name, device, proof: None };
+        Some(Self { request, delivery })
     }
 }
 
@@ -68,12 +70,13 @@ pub(super) async fn register(
     State(auth): State<Auth>,
     State(config): State<Arc<HttpConfig>>,
     ComesFrom(client): ComesFrom,
+    Presented(proof): Presented,
     headers: HeaderMap,
     Body(body): Body<RegisterBody>,
 ) -> Result<Response, Problem> {
     body.delivery.check(&headers, &config)?;
     let device = body.request.device.or_else(|| cookie::device_token(&headers, &config));
-    match auth.register(Register { device, ..body.request }, &client).await? {
+    match auth.register(Register { device, proof, ..body.request }, &client).await? {
         Registration::SessionStarted(grant) => {
             Ok((StatusCode::CREATED, grant_response(&auth, &grant, body.delivery, &config)).into_response())
         }
@@ -90,7 +93,7 @@ impl FromFields for LoginBody {
     fn from_fields(fields: &mut Fields) -> Option<Self> {
         let (email, password) = (email(fields), password(fields, "password"));
         let (device, delivery) = (device(fields), Delivery::from_fields(fields));
-        Some(Self { request: Login { email: email?, password: password?, device }, delivery })
+        Some(Self { request: Login { email: email?, password: password?, device, proof: None }, delivery })
     }
 }
 
@@ -98,12 +101,13 @@ pub(super) async fn login(
     State(auth): State<Auth>,
     State(config): State<Arc<HttpConfig>>,
     ComesFrom(client): ComesFrom,
+    Presented(proof): Presented,
     headers: HeaderMap,
     Body(body): Body<LoginBody>,
 ) -> Result<Response, Problem> {
     body.delivery.check(&headers, &config)?;
     let device = body.request.device.or_else(|| cookie::device_token(&headers, &config));
-    let grant = auth.login(Login { device, ..body.request }, &client).await?;
+    let grant = auth.login(Login { device, proof, ..body.request }, &client).await?;
     Ok(grant_response(&auth, &grant, body.delivery, &config))
 }
 

@@ -5,6 +5,7 @@ mod events;
 mod keys;
 mod one_time_tokens;
 mod outbox;
+mod proofs;
 mod revocations;
 mod sessions;
 mod throttles;

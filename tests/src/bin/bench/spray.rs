@@ -106,7 +106,8 @@ pub(crate) fn run() {
 }
 
 async fn register(doorward: &InProcess, account: u32) -> DeviceToken {
-    let request = Register { email: email(account), password: password(PASSWORD), name: None, device: None };
+    let request =
+        Register { email: email(account), password: password(PASSWORD), name: None, device: None, proof: None };
     match doorward.auth.register(request, &at_home(account)).await.unwrap() {
         Registration::SessionStarted(grant) => grant.device_token.unwrap(),
         Registration::VerificationPending => panic!("a verified address was asked for"),
@@ -129,12 +130,13 @@ async fn log_in(
     device: Option<SecretString>,
     from: &Client,
 ) -> Result<(), LoginError> {
-    let request = Login { email: email(account), password: password(text), device };
+    let request = Login { email: email(account), password: password(text), device, proof: None };
     doorward.auth.login(request, from).await.map(|_| ())
 }
 
 async fn ask_for_reset(doorward: &InProcess, account: u32, from: &Client) {
-    let asked = doorward.auth.request_password_reset(RequestPasswordReset { email: email(account) }, from).await;
+    let asked =
+        doorward.auth.request_password_reset(RequestPasswordReset { email: email(account), proof: None }, from).await;
     assert!(matches!(asked, Ok(()) | Err(Fault::TooOften(_))), "{asked:?}");
 }
 
@@ -162,7 +164,7 @@ async fn from_new_device(doorward: &InProcess, account: u32) -> Duration {
             let request = ResetPassword { token: SecretString::from(token), password: password.clone(), device: None };
             if let Ok(device) = doorward.auth.reset_password(request, &from).await {
                 let device = doorward.auth.device_token_text(&device);
-                let request = Login { email: email(account), password, device: Some(device) };
+                let request = Login { email: email(account), password, device: Some(device), proof: None };
                 doorward.auth.login(request, &from).await.expect("a known device was refused");
                 return waited;
             }
