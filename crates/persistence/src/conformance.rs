@@ -23,6 +23,7 @@ mod revocations;
 mod sessions;
 mod units;
 mod users;
+mod webhooks;
 
 use std::future::Future;
 use std::time::Duration;
@@ -115,6 +116,16 @@ macro_rules! conformance_suite {
             every_failed_login_is_reported_once,
             one_session_is_spared_when_the_others_end,
             a_device_is_the_first_or_new_or_known,
+            a_webhook_survives_the_round_trip,
+            every_webhook_is_leased_once,
+            a_leased_webhook_is_nobody_else_s,
+            a_lost_lease_of_a_webhook_ends_nothing,
+            webhooks_to_one_endpoint_hold_up_no_other,
+            the_longest_due_webhooks_are_leased_in_their_order,
+            a_postponed_webhook_is_due_at_its_moment,
+            a_dead_webhook_waits_to_be_requeued,
+            webhooks_are_listed_oldest_first,
+            a_webhook_that_nobody_works_on_is_removed,
         );
     };
     (@cases $store:expr; $($case:ident,)*) => {
@@ -144,6 +155,7 @@ pub use revocations::*;
 pub use sessions::*;
 pub use units::*;
 pub use users::*;
+pub use webhooks::*;
 
 /// What an adapter did that it must not, or did not that it must.
 #[derive(Debug, Error)]

@@ -24,6 +24,7 @@ pub(crate) const SQLITE: Migrations = Migrations {
         (2, "mail", include_str!("../migrations/sqlite/0002_mail.sql")),
         (3, "revocation", include_str!("../migrations/sqlite/0003_revocation.sql")),
         (4, "own_events", include_str!("../migrations/sqlite/0004_own_events.sql")),
+        (6, "webhooks", include_str!("../migrations/sqlite/0006_webhooks.sql")),
     ],
 };
 pub(crate) const POSTGRES: Migrations = Migrations {
@@ -33,6 +34,7 @@ pub(crate) const POSTGRES: Migrations = Migrations {
         (2, "mail", include_str!("../migrations/postgres/0002_mail.sql")),
         (3, "revocation", include_str!("../migrations/postgres/0003_revocation.sql")),
         (4, "own_events", include_str!("../migrations/postgres/0004_own_events.sql")),
+        (6, "webhooks", include_str!("../migrations/postgres/0006_webhooks.sql")),
     ],
 };
 

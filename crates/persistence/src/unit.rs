@@ -2,7 +2,7 @@ use async_trait::async_trait;
 use doorward_domain::StoreError;
 use doorward_domain::store::{
     CredentialRepo, EventLog, KeyRepo, OneTimeTokenRepo, Outbox, ReadUnit, Repositories, RevocationLog, SessionRepo,
-    UserRepo, WriteUnit,
+    UserRepo, WebhookOutbox, WriteUnit,
 };
 use sqlx::Transaction;
 
@@ -54,6 +54,10 @@ impl<D: Dialect> Repositories for Unit<D> {
     }
 
     fn outbox(&mut self) -> &mut dyn Outbox {
+        self
+    }
+
+    fn webhooks(&mut self) -> &mut dyn WebhookOutbox {
         self
     }
 }

@@ -25,6 +25,7 @@ mod outbox;
 mod revocations;
 mod sessions;
 mod users;
+mod webhooks;
 
 use std::error::Error;
 
@@ -55,6 +56,9 @@ pub use sessions::{DeviceSeen, SessionRepo};
 #[cfg(feature = "mocks")]
 pub use users::MockUserRepo;
 pub use users::UserRepo;
+#[cfg(feature = "mocks")]
+pub use webhooks::MockWebhookOutbox;
+pub use webhooks::WebhookOutbox;
 
 /// What went wrong below a storage port.
 #[derive(Debug, Error)]
@@ -127,6 +131,8 @@ pub trait Repositories: Send {
     fn one_time_tokens(&mut self) -> &mut dyn OneTimeTokenRepo;
     /// The mails that wait to be delivered.
     fn outbox(&mut self) -> &mut dyn Outbox;
+    /// The webhooks that wait to be delivered.
+    fn webhooks(&mut self) -> &mut dyn WebhookOutbox;
 }
 
 /// A unit of work that only reads. Ends when it is dropped.
@@ -154,8 +160,9 @@ mod mocks {
 
     use super::{
         CredentialRepo, EventLog, KeyRepo, MockCredentialRepo, MockEventLog, MockKeyRepo, MockOneTimeTokenRepo,
-        MockOutbox, MockRevocationLog, MockSessionRepo, MockUserRepo, OneTimeTokenRepo, Outbox, ReadUnit, Repositories,
-        RevocationLog, SessionRepo, StoreError, UserRepo, WriteUnit, async_trait,
+        MockOutbox, MockRevocationLog, MockSessionRepo, MockUserRepo, MockWebhookOutbox, OneTimeTokenRepo, Outbox,
+        ReadUnit, Repositories, RevocationLog, SessionRepo, StoreError, UserRepo, WebhookOutbox, WriteUnit,
+        async_trait,
     };
 
     /// A unit of work whose repositories are mocks, and which remembers whether it was committed.
@@ -170,6 +177,7 @@ mod mocks {
         pub revocations: MockRevocationLog,
         pub one_time_tokens: MockOneTimeTokenRepo,
         pub outbox: MockOutbox,
+        pub webhooks: MockWebhookOutbox,
         /// Becomes true when the unit is committed; shared with the test.
         pub committed: Arc<AtomicBool>,
     }
@@ -198,6 +206,9 @@ mod mocks {
         }
         fn outbox(&mut self) -> &mut dyn Outbox {
             &mut self.outbox
+        }
+        fn webhooks(&mut self) -> &mut dyn WebhookOutbox {
+            &mut self.webhooks
         }
     }
 

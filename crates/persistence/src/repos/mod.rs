@@ -3,11 +3,13 @@
 mod credentials;
 mod events;
 mod keys;
+mod leases;
 mod one_time_tokens;
 mod outbox;
 mod revocations;
 mod sessions;
 mod users;
+mod webhooks;
 
 use doorward_domain::{StoreError, Timestamp};
 
