@@ -12,7 +12,7 @@ use crate::password::{PasswordHasher, PasswordScreen};
 use crate::seen_sessions::SeenSessions;
 use crate::token::{TokenIssuer, TokenVerifier};
 use crate::unit::retrying;
-use crate::{AccessTokens, Fault, OneTimeTokens, RefreshTokens, RegistrationMode, Revocations};
+use crate::{AccessTokens, Fault, OneTimeTokens, RefreshTokens, RegistrationMode, Revocations, WebhookEndpoint};
 
 /// Everything that users can do, on one set of ports. Cheap to clone.
 #[derive(Clone)]
@@ -56,6 +56,8 @@ pub struct AuthParts {
     pub composer: Arc<dyn MailComposer>,
     /// Sends them.
     pub transport: Arc<dyn MailTransport>,
+    /// Who is told of security events.
+    pub webhooks: Vec<Arc<WebhookEndpoint>>,
     /// The rules that an operator can set.
     pub settings: AuthSettings,
 }

@@ -11,6 +11,7 @@
 //! | what happens when somebody registers, logs in, refreshes, logs out | `register.rs`, `login.rs`, `refresh.rs`, `logout.rs`, `logout_all.rs` |
 //! | whose session a page is shown to | `resume.rs` |
 //! | what is done by mail | `verify_email.rs`, `reset_password.rs`, `change_email.rs`; `deliver_mail.rs` |
+//! | who is told of security events, and how | `queue_webhooks.rs`, `deliver_webhooks.rs`, `event_json.rs` |
 //! | what an operator does to accounts | `administration.rs` |
 //! | what another service asks about a token | `introspect.rs`, `revocation_feed.rs` |
 //! | how an access token becomes a user | `authenticate.rs` |
@@ -35,6 +36,9 @@ mod clean_up;
 mod confirm_email_change;
 mod delete_account;
 mod deliver_mail;
+mod deliver_webhooks;
+mod delivery;
+mod event_json;
 mod fault;
 mod grant;
 mod introspect;
@@ -48,7 +52,9 @@ mod one_time_tokens;
 mod own_events;
 mod own_sessions;
 pub mod password;
+mod placeholder;
 mod profile;
+mod queue_webhooks;
 mod reauthenticate;
 mod refresh;
 mod refresh_token;
@@ -70,6 +76,8 @@ mod unit;
 mod unusual_login;
 mod verify_email;
 mod watch_revocations;
+mod webhook_endpoint;
+mod webhook_secret;
 
 pub use access_tokens::AccessTokens;
 pub use administration::{Administration, AdministrationError};
@@ -81,6 +89,9 @@ pub use clean_up::{CLEAN_UP_BATCH, CleanUp};
 pub use confirm_email_change::ConfirmEmailChange;
 pub use delete_account::DeleteAccount;
 pub use deliver_mail::{FailedMail, MailBatch, MailReport};
+pub use deliver_webhooks::{WebhookBatch, WebhookReport};
+pub use delivery::{DeliveryReport, FailedDelivery};
+pub use event_json::event_json;
 pub use fault::Fault;
 pub use grant::SessionGrant;
 pub use introspect::Introspection;
@@ -105,3 +116,5 @@ pub use undo_email_change::UndoEmailChange;
 pub use unit::retrying;
 pub use verify_email::{ResendVerification, VerifyEmail};
 pub use watch_revocations::Watched;
+pub use webhook_endpoint::{WebhookEndpoint, WebhookEvents};
+pub use webhook_secret::{InvalidWebhookSecret, WebhookSecret};
