@@ -177,6 +177,7 @@ impl InProcess {
             one_time_tokens: OneTimeTokens::new(&root),
             composer: Arc::new(templates()),
             transport: mail.clone(),
+            webhooks: Vec::new(),
             settings: AuthSettings {
                 registration: RegistrationMode::Open,
                 passwords: PasswordPolicy::default(),

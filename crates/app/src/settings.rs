@@ -5,6 +5,7 @@ mod mail;
 mod pages;
 mod parse;
 mod raw;
+mod webhooks;
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -22,7 +23,7 @@ use secrecy::SecretString;
 use tracing_subscriber::filter::Targets;
 use url::Url;
 
-use crate::MailSettings;
+use crate::{MailSettings, WebhookSettings};
 
 pub use check::{InvalidSettings, OptionError};
 pub use parse::{load_dev, load_serve};
@@ -64,6 +65,8 @@ pub struct Settings {
     pub limits: HttpLimits,
     /// How mail leaves.
     pub mail: MailSettings,
+    /// Who is told of security events.
+    pub webhooks: Vec<WebhookSettings>,
     /// Each user's tasks; `None` where there are to be none.
     pub tasks: Option<TaskSettings>,
     /// What people see.
@@ -79,7 +82,7 @@ impl Settings {
     /// # Defaults
     ///
     /// Registration with a verified address; 10 connections, schema `doorward`, migrations applied at start;
-    /// EdDSA, a new key every 90 days; stale after 30 seconds; no clients; no tasks; everything else as
+    /// EdDSA, a new key every 90 days; stale after 30 seconds; no clients; no webhooks; no tasks; everything else as
     /// documented on its type.
     #[must_use]
     pub fn new(public_url: Url, database_url: SecretString, master_key: MasterKey, mail: MailSettings) -> Self {
@@ -106,6 +109,7 @@ impl Settings {
             cookie_origins: OriginList::default(),
             limits: HttpLimits::default(),
             mail,
+            webhooks: Vec::new(),
             tasks: None,
             pages: PageSettings::default(),
         }
