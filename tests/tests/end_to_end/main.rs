@@ -57,3 +57,5 @@ mod task_steps;
 mod tasks;
 mod token_table;
 mod transcript;
+mod webhook_options;
+mod webhooks;

@@ -52,6 +52,8 @@ fn arrows_point_down_only() {
     assert_eq!(own("doorward-domain"), ["doorward-scope"]);
     assert_eq!(own("doorward-auth"), ["doorward-domain", "doorward-scope"]);
     assert_eq!(own("doorward-persistence"), ["doorward-domain"]);
+    assert_eq!(own("doorward-mail"), ["doorward-domain"]);
+    assert_eq!(own("doorward-webhooks"), ["doorward-domain"]);
     assert_eq!(own("doorward-http"), ["doorward-auth", "doorward-domain"]);
     assert_eq!(own("doorward-tasks"), ["doorward-auth", "doorward-domain", "doorward-http", "doorward-persistence"]);
 }
