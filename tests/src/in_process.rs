@@ -190,6 +190,7 @@ impl InProcess {
             proof_of_work: ProofOfWork::new(&root),
             composer: Arc::new(templates()),
             transport: mail.clone(),
+            webhooks: Vec::new(),
             settings: AuthSettings {
                 registration: RegistrationMode::Open,
                 passwords: PasswordPolicy::default(),

@@ -22,6 +22,7 @@
 pub mod client;
 pub mod dev;
 pub mod in_process;
+mod is_genuine;
 pub mod isolation;
 pub mod issuer_proxy;
 pub mod pgbouncer;
@@ -34,9 +35,11 @@ pub mod table;
 pub mod task_rows;
 pub mod task_stage;
 pub mod verbs;
+pub mod webhook_receiver;
 
 pub use client::{Answer, Client, Grant};
 pub use dev::Dev;
+pub use is_genuine::is_genuine;
 pub use issuer_proxy::IssuerProxy;
 pub use pgbouncer::PgBouncer;
 pub use proxy::Cable;

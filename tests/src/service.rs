@@ -56,11 +56,21 @@ impl Service {
     /// Starts with `registration.mode = open` and these further settings, such as `("TOKENS__ACCESS_TTL", "1s")`.
     pub fn start(database: Database, settings: &[(&str, &str)]) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let (database_url, schema) = match database {
-            Database::Sqlite => (format!("sqlite:{}", folder.path().join("doorward.db").display()), String::new()),
-            Database::Postgres => (postgres::url().to_owned(), postgres::fresh_schema()),
-        };
+        let (database_url, schema) = place(database, &folder);
         Self::start_in(folder, database_url, schema, owned(settings), &[])
+    }
+
+    /// The same with a configuration file, for what the environment has no form for.
+    pub fn start_with_file(database: Database, file: &str, settings: &[(&str, &str)]) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join(FILE), file).unwrap();
+        let (database_url, schema) = place(database, &folder);
+        Self::start_in(folder, database_url, schema, owned(settings), &[])
+    }
+
+    /// Changes the configuration file for the next start.
+    pub fn write_file(&self, file: &str) {
+        std::fs::write(self.folder.path().join(FILE), file).unwrap();
     }
 
     /// Starts on a database that is there already.
@@ -78,6 +88,9 @@ impl Service {
     /// A second node on the same database.
     pub fn another_node(&self) -> Self {
         let folder = tempfile::tempdir().unwrap();
+        if let Ok(file) = std::fs::read(self.folder.path().join(FILE)) {
+            std::fs::write(folder.path().join(FILE), file).unwrap();
+        }
         Self::start_in(folder, self.database_url.clone(), self.schema.clone(), self.settings.clone(), &[])
     }
 
@@ -115,6 +128,7 @@ impl Service {
         let settings = [self.settings.clone(), owned(changes)].concat();
         Command::new(binary())
             .args(arguments)
+            .args(file_argument(self.folder.path()))
             .env_clear()
             .envs(environment(self.address, &self.database_url, &self.schema, &settings))
             .current_dir(self.folder.path())
@@ -234,6 +248,21 @@ impl Drop for Service {
     }
 }
 
+/// The configuration file of a service that has one, in its folder.
+const FILE: &str = "doorward.toml";
+
+fn file_argument(folder: &Path) -> &'static [&'static str] {
+    if folder.join(FILE).exists() { &["--config", FILE] } else { &[] }
+}
+
+/// A new database: its URL, and its schema where there is more than one.
+fn place(database: Database, folder: &TempDir) -> (String, String) {
+    match database {
+        Database::Sqlite => (format!("sqlite:{}", folder.path().join("doorward.db").display()), String::new()),
+        Database::Postgres => (postgres::url().to_owned(), postgres::fresh_schema()),
+    }
+}
+
 fn owned(settings: &[(&str, &str)]) -> Vec<(String, String)> {
     settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
 }
@@ -276,6 +305,7 @@ fn spawn(environment: &[(String, String)], folder: &Path, wrapper: &[&str]) -> C
     let mut words = wrapper.iter().map(std::ffi::OsStr::new).chain([binary().as_os_str(), "serve".as_ref()]);
     Command::new(words.next().unwrap())
         .args(words)
+        .args(file_argument(folder))
         .env_clear()
         .envs(environment.iter().cloned())
         .current_dir(folder)

@@ -10,6 +10,7 @@ mod migrate;
 mod passwords;
 mod serve;
 mod users;
+mod webhooks;
 
 use std::io::Write as _;
 use std::path::PathBuf;
@@ -39,6 +40,8 @@ enum Act {
     Migrate(Configured),
     /// Looks into the mails that wait to be delivered
     Mail(mail::Mail),
+    /// Looks into the webhooks that wait to be delivered
+    Webhooks(webhooks::Webhooks),
     /// Shows, disables and enables accounts, and gives them roles
     Users(users::Users),
     /// Shows, rotates and revokes the keys that sign access tokens
@@ -93,6 +96,7 @@ impl Command {
             Act::CheckConfig(configured) => check_config::run(configured.config.as_deref()),
             Act::Doctor(configured) => doctor::run(configured.config.as_deref()),
             Act::Mail(mail) => mail.run(),
+            Act::Webhooks(webhooks) => webhooks.run(),
             Act::Users(users) => users.run(),
             Act::Keys(keys) => keys.run(),
             Act::Events(events) => events.run(),

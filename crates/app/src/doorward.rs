@@ -17,15 +17,19 @@ use doorward_http::pages::{PageSettings, Pages, PagesError};
 use doorward_http::{AccessGuard, HttpConfig, InvalidOrigin};
 use doorward_persistence::OpenError;
 use doorward_tasks::Tasks;
+use doorward_webhooks::UnusableClient;
 use secrecy::SecretString;
 use thiserror::Error;
+use tokio::sync::watch;
 use url::Url;
 
 use crate::background;
 use crate::database::{Database, OwnedTables, open_store};
 use crate::key_file::{self, KeyFileError};
-use crate::mail::{MailError, MailSettings};
+use crate::lanes;
+use crate::mail::{MailError, MailSettings, ToMailServer};
 use crate::settings::{DatabaseSettings, Settings, TaskSettings};
+use crate::webhooks::{self, WebhookSettings};
 use crate::{SystemClock, SystemEntropy};
 
 /// A running Doorward: the use cases, the routes and the background work on one database. Cheap to clone.
@@ -54,6 +58,9 @@ pub enum StartError {
     /// Mail cannot be sent with these settings.
     #[error(transparent)]
     Mail(#[from] MailError),
+    /// Webhooks cannot be sent.
+    #[error(transparent)]
+    Webhooks(#[from] UnusableClient),
     /// The pages cannot be made of these files.
     #[error(transparent)]
     Pages(#[from] PagesError),
@@ -105,6 +112,7 @@ impl Doorward {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy);
         let mail = settings.mail.open(&settings.public_url)?;
+        let webhooks = settings.webhooks.into_iter().map(WebhookSettings::open).collect::<Result<_, _>>()?;
         let Database { store, owned } = Database::open(&settings.database, settings.tasks.is_some()).await?;
         let tasks = match settings.tasks {
             Some(tasks) => {
@@ -168,6 +176,7 @@ impl Doorward {
             proof_of_work: ProofOfWork::new(&root),
             composer: mail.composer,
             transport: mail.transport,
+            webhooks,
             settings: AuthSettings {
                 registration: settings.registration,
                 passwords: settings.passwords,
@@ -228,30 +237,38 @@ impl Doorward {
         &self.owned
     }
 
-    /// The background work: learns of what other nodes revoke, rotates keys, delivers mail, deletes what has expired.
-    /// Runs until it is dropped; spawn it, on any number of nodes.
+    /// The background work: learns of what other nodes revoke, rotates keys, delivers mail and webhooks, deletes
+    /// what has expired. Runs until it is dropped; spawn it, on any number of nodes.
     ///
-    /// Without it no mail leaves, and within [`Settings::staleness`] no access token is taken any more: nobody would
-    /// know whether it has been revoked.
+    /// Without it no mail and no webhook leaves, and within [`Settings::staleness`] no access token is taken any more:
+    /// nobody would know whether it has been revoked.
     pub fn background(&self) -> impl Future<Output = ()> + Send + 'static {
         self.background_until(std::future::pending())
     }
 
-    /// The background work, which ends when `end` resolves and the mails that are being sent then are sent, within
-    /// 2 seconds. Dropped in the middle of one, it might send that one again.
+    /// The background work, which ends when `end` resolves and the mails and webhooks that are being sent then are sent,
+    /// within 2 seconds. Dropped in the middle of one, it might send that one again.
     pub fn background_until(
         &self,
         end: impl Future<Output = ()> + Send + 'static,
     ) -> impl Future<Output = ()> + Send + 'static {
         let (auth, keys, retention) = (self.auth.clone(), Arc::clone(&self.keys), self.event_retention);
+        let (ending, ended) = watch::channel(());
         async move {
+            let end = async move {
+                end.await;
+                drop(ending);
+            };
+            let mut told = ended.clone();
+            let mail = lanes::deliver(ToMailServer(auth.clone()), async move { while told.changed().await.is_ok() {} });
+            let delivering = async { tokio::join!(end, mail, webhooks::deliver(&auth, &ended)) };
             tokio::select! {
                 () = background::watch_revocations(&auth, &keys) => {}
                 () = background::maintain_keys(&keys) => {}
                 () = background::note_seen_sessions(&auth) => {}
                 () = background::clean_up(&auth, retention) => {}
                 () = background::seal_events(&auth) => {}
-                () = crate::mail::deliver(auth.clone(), end) => {}
+                ((), (), ()) = delivering => {}
             }
             background::finish_events(&auth).await;
         }

@@ -26,23 +26,30 @@ mod database;
 mod diagnosis;
 mod doorward;
 mod key_file;
+mod lanes;
 mod mail;
-mod mail_server;
+mod receiver;
 pub mod server;
 pub mod settings;
 mod system;
+mod webhooks;
 
 pub use database::{OwnedTables, migrate, open_store};
 pub use diagnosis::{Finding, diagnose};
 pub use doorward::{Builder, Doorward, StartError, administer, reseal, signing_keys, verify_events};
 pub use doorward_auth::password::WordList;
 pub use doorward_auth::token::SharedSecret;
-pub use doorward_auth::{Administration, Auth, MasterKey, RegistrationMode};
-pub use doorward_domain::{MailTransport, Message, SendError, SessionPolicy, UserId};
+pub use doorward_auth::{Administration, Auth, MasterKey, RegistrationMode, WebhookEvents, WebhookSecret};
+pub use doorward_domain::{
+    EndpointName, EventKind, MailTransport, Message, SendError, SessionPolicy, SignedWebhook, UserId, WebhookError,
+    WebhookTransport,
+};
 pub use doorward_http::pages::{Look, PageSettings};
 pub use doorward_http::{AccessGuard, Clients, CurrentUser, OptionalUser, OwnedItem, Owner, RequireRole, RoleName};
 pub use doorward_mail::{InvalidSender, MemoryTransport, Sender, SmtpOptions, SmtpSecurity};
 pub use doorward_screening::{BreachCheck, BreachCheckOptions, OnFailure, PasswordFilter, build_filter};
+pub use doorward_webhooks::{InvalidTarget, Target};
 pub use key_file::{KeyFileError, master_key_from_file};
 pub use mail::{MailDelivery, MailError, MailSettings};
 pub use system::{SystemClock, SystemEntropy};
+pub use webhooks::{WebhookRoute, WebhookSettings};

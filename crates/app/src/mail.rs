@@ -1,23 +1,19 @@
-//! How mail leaves, and the loop that delivers it.
+//! How mail leaves.
 
-use std::future::Future;
 use std::path::PathBuf;
-use std::pin::pin;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use doorward_auth::{Auth, Fault, MailReport};
-use doorward_domain::{EmailAddress, Locale, MailComposer, MailTransport, Message, SendError};
+use doorward_auth::{Auth, FailedMail, Fault, MailBatch, MailReport};
+use doorward_domain::{EmailAddress, Locale, MailComposer, MailId, MailTransport, Message, SendError};
 use doorward_mail::{
     FileTransport, Sender, SmtpOptions, SmtpTransport, TemplateError, TemplateOptions, Templates, UnusableSmtp,
 };
 use secrecy::ExposeSecret;
 use thiserror::Error;
-use tokio::task::{JoinError, JoinSet};
 use url::Url;
 
-use crate::mail_server::MailServer;
+use crate::lanes::Deliveries;
 
 /// How mail leaves and what it looks like.
 #[derive(Clone)]
@@ -142,91 +138,28 @@ fn is_link(line: &str) -> bool {
     line.starts_with("http://") || line.starts_with("https://")
 }
 
-/// How many batches are delivered at once, each to a domain of its own.
-const LANES: usize = 16;
-/// The batches that are being delivered.
-type Lanes = JoinSet<Result<MailReport, Fault>>;
-/// How often the outbox is looked into.
-const PAUSE: Duration = Duration::from_millis(500);
-/// How long a batch may hold up the next. One that takes longer gets company.
-const PATIENCE: Duration = Duration::from_secs(1);
+/// Mail, as it is delivered.
+#[derive(Clone)]
+pub(crate) struct ToMailServer(pub(crate) Auth);
 
-/// How long mails that are being sent may take once the service is told to end.
-const DRAIN: Duration = Duration::from_millis(1_500);
+impl Deliveries for ToMailServer {
+    type Batch = MailBatch;
+    type Id = MailId;
 
-/// Delivers mail as it falls due, until `end` resolves and what is under way then is sent. What takes too long for
-/// that is delivered by anybody when the lease ends, and so is everything when this is dropped.
-///
-/// Batches follow each other, so that a node that dies has one mail under way. Only a slow one is left behind.
-pub(crate) async fn deliver(auth: Auth, end: impl Future<Output = ()>) {
-    let mut lanes = JoinSet::new();
-    let mut server = MailServer::default();
-    let mut end = pin!(end);
-    loop {
-        let full = lanes.len() >= LANES;
-        let begun = !full && server.may_be_tried(Instant::now()) && begin_batch(&auth, &mut lanes).await;
-        let wait = async {
-            if full {
-                settle_next(&mut lanes, &mut server).await;
-            } else if begun {
-                tokio::select! {
-                    () = settle_next(&mut lanes, &mut server) => {}
-                    () = tokio::time::sleep(PATIENCE) => {}
-                }
-            } else {
-                tokio::time::sleep(PAUSE).await;
-            }
-        };
-        tokio::select! {
-            biased;
-            () = &mut end => break,
-            () = wait => {}
-        }
-        while let Some(done) = lanes.try_join_next() {
-            settle(done, &mut server);
-        }
+    const WHAT: &'static str = "mail";
+    /// Each batch goes to a domain of its own.
+    const LANES: usize = 16;
+
+    async fn lease(&self) -> Result<Option<MailBatch>, Fault> {
+        self.0.lease_mail().await
     }
-    let sent = async {
-        while !lanes.is_empty() {
-            settle_next(&mut lanes, &mut server).await;
-        }
-    };
-    if tokio::time::timeout(DRAIN, sent).await.is_err() {
-        tracing::warn!("mail was still being sent when the time to drain was over; it is sent again");
-    }
-}
 
-/// Begins to deliver the next batch; `false` when there is none.
-async fn begin_batch(auth: &Auth, lanes: &mut Lanes) -> bool {
-    match auth.lease_mail().await {
-        Ok(Some(batch)) => {
-            let auth = auth.clone();
-            lanes.spawn(async move { auth.deliver_mail(batch).await });
-            true
-        }
-        Ok(None) => false,
-        Err(error) => {
-            tracing::warn!(%error, "the outbox could not be read");
-            false
-        }
+    async fn deliver(&self, batch: MailBatch) -> Result<MailReport, Fault> {
+        self.0.deliver_mail(batch).await
     }
-}
 
-async fn settle_next(lanes: &mut Lanes, server: &mut MailServer) {
-    if let Some(done) = lanes.join_next().await {
-        settle(done, server);
-    }
-}
-
-fn settle(done: Result<Result<MailReport, Fault>, JoinError>, server: &mut MailServer) {
-    match done {
-        Ok(Ok(report)) => {
-            server.note(&report, Instant::now());
-            for mail in report.failed {
-                tracing::warn!(mail = %mail.id, dead = mail.dead, error = mail.error, "mail not delivered");
-            }
-        }
-        Ok(Err(error)) => tracing::warn!(%error, "mail could not be settled and will be sent again"),
-        Err(error) => tracing::error!(%error, "delivering mail panicked"),
+    fn complain(&self, failed: &FailedMail) {
+        let FailedMail { id, error, dead } = failed;
+        tracing::warn!(mail = %id, dead, error, "mail not delivered");
     }
 }

@@ -7,6 +7,7 @@ mod pages;
 mod parse;
 mod passwords;
 mod raw;
+mod webhooks;
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -24,7 +25,7 @@ use secrecy::SecretString;
 use tracing_subscriber::filter::Targets;
 use url::Url;
 
-use crate::MailSettings;
+use crate::{MailSettings, WebhookSettings};
 
 pub use check::{InvalidSettings, OptionError};
 pub use parse::{load_dev, load_serve};
@@ -75,6 +76,8 @@ pub struct Settings {
     pub event_retention: Option<Duration>,
     /// How mail leaves.
     pub mail: MailSettings,
+    /// Who is told of security events.
+    pub webhooks: Vec<WebhookSettings>,
     /// Each user's tasks; `None` where there are to be none.
     pub tasks: Option<TaskSettings>,
     /// What people see.
@@ -93,7 +96,7 @@ impl Settings {
     ///
     /// Registration with a verified address; 10 connections, schema `doorward`, migrations applied at start;
     /// EdDSA, a new key every 90 days; stale after 30 seconds; a security log of a year; no proofs of work; no clients; no
-    /// tasks; everything else as
+    /// webhooks; no tasks; everything else as
     /// documented on its type.
     #[must_use]
     pub fn new(public_url: Url, database_url: SecretString, master_key: MasterKey, mail: MailSettings) -> Self {
@@ -124,6 +127,7 @@ impl Settings {
             throttles: ThrottlePolicy::default(),
             event_retention: Some(Self::EVENT_RETENTION),
             mail,
+            webhooks: Vec::new(),
             tasks: None,
             pages: PageSettings::default(),
         }

@@ -18,7 +18,7 @@ use crate::token::{TokenIssuer, TokenVerifier};
 use crate::unit::retrying;
 use crate::{
     AccessTokens, DeviceToken, DeviceTokens, EventChain, Fault, OneTimeTokens, ProofOfWork, ProofRules, RefreshTokens,
-    RegistrationMode, Revocations, ThrottleKeys, ThrottlePolicy,
+    RegistrationMode, Revocations, ThrottleKeys, ThrottlePolicy, WebhookEndpoint,
 };
 
 /// Everything that users can do, on one set of ports. Cheap to clone.
@@ -73,6 +73,8 @@ pub struct AuthParts {
     pub composer: Arc<dyn MailComposer>,
     /// Sends them.
     pub transport: Arc<dyn MailTransport>,
+    /// Who is told of security events.
+    pub webhooks: Vec<Arc<WebhookEndpoint>>,
     /// The rules that an operator can set.
     pub settings: AuthSettings,
 }

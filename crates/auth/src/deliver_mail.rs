@@ -1,24 +1,10 @@
-use std::time::Duration;
-
 use doorward_domain::store::WriteUnit;
 use doorward_domain::{Letter, Mail, MailId, MailKind, OneTimeToken, SEND_LIMIT, SendError, Timestamp, User};
 use secrecy::{ExposeSecret, SecretString};
 
+use crate::delivery::{self, BATCH, DeliveryReport, FailedDelivery, LEASE, Unsent};
 use crate::unit::retrying;
 use crate::{Auth, Fault};
-
-/// How long a node keeps a mail to itself. When it dies, another one delivers the mail after this.
-const LEASE: Duration = Duration::from_secs(45);
-/// When a node stops beginning to send, so that what it has begun ends within the lease.
-const LAST_START: Duration = LEASE.saturating_sub(SEND_LIMIT).saturating_sub(Duration::from_secs(5));
-/// How many mails are leased at once.
-const BATCH: u32 = 20;
-/// For how long a mail is tried.
-const TRIED_FOR: Duration = Duration::from_hours(24);
-/// The wait after the first failed attempt; it doubles with every further one.
-const FIRST_WAIT: Duration = Duration::from_secs(1);
-/// The longest wait.
-const LONGEST_WAIT: Duration = Duration::from_hours(1);
 
 /// Mails that this node has to itself for a while, all to one domain.
 #[derive(Debug)]
@@ -27,27 +13,11 @@ pub struct MailBatch {
     until: Timestamp,
 }
 
-/// What became of a batch.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct MailReport {
-    /// How many mails were handed over.
-    pub sent: u32,
-    /// The mails that were not, and why; each is tried again or a dead letter.
-    pub failed: Vec<FailedMail>,
-    /// Whether there was no connection to the server.
-    pub no_connection: bool,
-}
+/// What became of a batch of mails.
+pub type MailReport = DeliveryReport<MailId>;
 
 /// A mail that was not handed over.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct FailedMail {
-    /// The mail.
-    pub id: MailId,
-    /// Why. Holds neither the address nor a token.
-    pub error: String,
-    /// Whether it is a dead letter now.
-    pub dead: bool,
-}
+pub type FailedMail = FailedDelivery<MailId>;
 
 /// What is to be done about a mail.
 enum Prepared {
@@ -57,14 +27,6 @@ enum Prepared {
     Moot,
     /// Somebody else has it.
     LeaseLost,
-}
-
-/// A mail whose lease ends without its having been sent.
-struct Unsent {
-    id: MailId,
-    /// When it is due again; never, when it is a dead letter.
-    due_at: Option<Timestamp>,
-    attempts: u32,
 }
 
 impl Auth {
@@ -97,7 +59,7 @@ impl Auth {
     /// [`Fault`]; what was not settled then is delivered by anybody after the lease.
     pub async fn deliver_mail(&self, batch: MailBatch) -> Result<MailReport, Fault> {
         let MailBatch { mails, until } = batch;
-        let last_start = until.minus(LEASE).plus(LAST_START);
+        let last_start = until.minus(LEASE).plus(delivery::last_start(SEND_LIMIT));
         let mut report = MailReport::default();
         let mut left = mails.as_slice();
         while let Some((mail, rest)) = left.split_first() {
@@ -216,16 +178,11 @@ impl Auth {
         error: &SendError,
     ) -> Result<Vec<FailedMail>, Fault> {
         let text = error.to_string();
-        let mut unsent = Vec::with_capacity(mails.len());
-        for mail in mails {
-            let attempts = mail.attempts.saturating_add(1);
-            let due_at = self.now().plus(self.wait_after(attempts)?);
-            let again = !matches!(error, SendError::Permanent(_)) && due_at <= mail.created_at.plus(TRIED_FOR);
-            unsent.push(Unsent { id: mail.id, due_at: again.then_some(due_at), attempts });
-        }
+        let for_good = matches!(error, SendError::Permanent(_));
+        let unsent = |mail: &Mail| self.unsent(mail.id, mail.created_at, mail.attempts, for_good);
+        let unsent = mails.iter().map(unsent).collect::<Result<Vec<_>, Fault>>()?;
         self.end_leases(&unsent, until, &text).await?;
-        let failed = |mail: &Unsent| FailedMail { id: mail.id, error: text.clone(), dead: mail.due_at.is_none() };
-        Ok(unsent.iter().map(failed).collect())
+        Ok(unsent.into_iter().map(|mail| mail.failed(&text)).collect())
     }
 
     /// Lets somebody else have mails that were not tried.
@@ -236,7 +193,7 @@ impl Auth {
         self.end_leases(&unsent, until, "not tried for want of time").await
     }
 
-    async fn end_leases(&self, mails: &[Unsent], until: Timestamp, error: &str) -> Result<(), Fault> {
+    async fn end_leases(&self, mails: &[Unsent<MailId>], until: Timestamp, error: &str) -> Result<(), Fault> {
         retrying(|| async {
             let mut unit = self.store().write().await?;
             for mail in mails {
@@ -245,16 +202,6 @@ impl Auth {
             Ok(unit.commit().await?)
         })
         .await
-    }
-
-    /// How long to wait after so many failed attempts: up to a quarter longer than the doubled wait before, so that
-    /// what failed together is not tried again together.
-    fn wait_after(&self, attempts: u32) -> Result<Duration, Fault> {
-        let doublings = attempts.saturating_sub(1).min(16);
-        let wait = FIRST_WAIT.saturating_mul(1 << doublings).min(LONGEST_WAIT);
-        let mut random = [0];
-        self.parts().entropy.fill(&mut random)?;
-        Ok(wait + wait / 1024 * u32::from(random[0]))
     }
 }
 

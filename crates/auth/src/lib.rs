@@ -12,6 +12,7 @@
 //! | whose session a page is shown to | `resume.rs` |
 //! | what is done by mail | `verify_email.rs`, `reset_password.rs`, `change_email.rs`; `deliver_mail.rs` |
 //! | what keeps machines from registering, and from asking for mails | `proof_of_work.rs` |
+//! | who is told of security events, and how | `queue_webhooks.rs`, `deliver_webhooks.rs`, `event_json.rs` |
 //! | what an operator does to accounts | `administration.rs` |
 //! | how often what may be tried | `throttle.rs`, `flood.rs`, `device_token.rs` |
 //! | how the security log is sealed, verified and bounded | `seal_events.rs`, `verify_events.rs`, `retain_events.rs`, `refusals.rs` |
@@ -39,8 +40,11 @@ mod clean_up;
 mod confirm_email_change;
 mod delete_account;
 mod deliver_mail;
+mod deliver_webhooks;
+mod delivery;
 mod device_token;
 mod event_chain;
+mod event_json;
 mod fault;
 mod flood;
 mod grant;
@@ -55,8 +59,10 @@ mod one_time_tokens;
 mod own_events;
 mod own_sessions;
 pub mod password;
+mod placeholder;
 mod profile;
 mod proof_of_work;
+mod queue_webhooks;
 mod reauthenticate;
 mod refresh;
 mod refresh_token;
@@ -83,6 +89,8 @@ mod unusual_login;
 mod verify_email;
 mod verify_events;
 mod watch_revocations;
+mod webhook_endpoint;
+mod webhook_secret;
 
 pub use access_tokens::AccessTokens;
 pub use administration::{Administration, AdministrationError};
@@ -94,8 +102,11 @@ pub use clean_up::{CLEAN_UP_BATCH, CleanUp};
 pub use confirm_email_change::ConfirmEmailChange;
 pub use delete_account::DeleteAccount;
 pub use deliver_mail::{FailedMail, MailBatch, MailReport};
+pub use deliver_webhooks::{WebhookBatch, WebhookReport};
+pub use delivery::{DeliveryReport, FailedDelivery};
 pub use device_token::{DeviceToken, DeviceTokens};
 pub use event_chain::EventChain;
+pub use event_json::event_json;
 pub use fault::Fault;
 pub use grant::SessionGrant;
 pub use introspect::Introspection;
@@ -127,3 +138,5 @@ pub use unit::retrying;
 pub use verify_email::{ResendVerification, VerifyEmail};
 pub use verify_events::{KnownPlace, LogFinding, LogReport, verify_events};
 pub use watch_revocations::Watched;
+pub use webhook_endpoint::{WebhookEndpoint, WebhookEvents};
+pub use webhook_secret::{InvalidWebhookSecret, WebhookSecret};

@@ -207,6 +207,7 @@ mod tests {
 
     use super::*;
     use crate::ThrottleKeys;
+    use crate::proof_of_work::tests::{EASY, solve, spending};
     use crate::testing::{
         CountingEntropy, DAY, NOW, Seen, Setup, USER_ID, VERSION, attempting, client, collision, credential,
         disabled_user, email, hash, issued_text, password, queueing, recording, root_secret, user,
@@ -620,13 +621,12 @@ mod tests {
     #[pollster::test]
     async fn after_three_wrong_passwords_work_comes_before_the_next() {
         let setup = after(3);
-        let Err(LoginError::ProofRequired(challenge)) = setup.auth().login(claim(), &client()).await else {
-            panic!("no proof was asked for")
-        };
+        let outcome = setup.auth().login(claim(), &client()).await;
+        let Err(LoginError::ProofRequired(challenge)) = outcome else { panic!("{outcome:?}") };
         for (guesses, proof) in [(2, None), (3, Some(solve(&challenge)))] {
             let mut setup = after(guesses);
             if proof.is_some() {
-                setup.store.plan_write(spending(true));
+                setup.store.plan_write(spending(true, &Seen::default()));
             }
             setup.store.plan_write(attempting());
             setup.hasher.expect_verify().times(1).returning(|_, _| Ok(Verification::Wrong));

@@ -7,7 +7,7 @@ use chacha20poly1305::{XChaCha20Poly1305, XNonce};
 use doorward_domain::{Entropy, EntropyUnavailable};
 use hmac::{Hmac, KeyInit, Mac};
 use secrecy::{ExposeSecret, SecretString};
-use sha2::Sha256;
+use sha2::{Digest, Sha256};
 use thiserror::Error;
 use zeroize::Zeroizing;
 
@@ -82,9 +82,19 @@ impl MasterKey {
 
 /// HMAC-SHA-256 (RFC 2104).
 pub(crate) fn keyed_digest(key: &[u8; 32], message: &[u8]) -> [u8; 32] {
-    // RFC 2104 pads a short key with zeros to the block length; doing it here keeps the constructor infallible.
+    keyed_digest_of(key, message)
+}
+
+/// The same with a key of any length.
+pub(crate) fn keyed_digest_of(key: &[u8], message: &[u8]) -> [u8; 32] {
+    // RFC 2104 hashes a key that is longer than a block and pads others with zeros; doing it here keeps the constructor
+    // infallible.
     let mut block = Zeroizing::new([0; 64]);
-    block.split_at_mut(key.len()).0.copy_from_slice(key);
+    if let Some(start) = block.get_mut(..key.len()) {
+        start.copy_from_slice(key);
+    } else {
+        block.split_at_mut(32).0.copy_from_slice(&Sha256::digest(key));
+    }
     let mut mac = <Hmac<Sha256> as KeyInit>::new((&*block).into());
     mac.update(message);
     mac.finalize().into_bytes().into()

@@ -1,3 +1,4 @@
+use doorward_domain::SecurityEvent;
 use doorward_domain::store::EventSeal;
 
 use crate::unit::retrying;
@@ -11,7 +12,7 @@ impl Auth {
     ///
     /// Entries are written without a look at the chain, so no log-in waits for another one because of it. However late
     /// an entry is committed, it waits here from then on. Of any number of nodes one seals at a time; the others find it
-    /// at work and leave it to it.
+    /// at work and leave it to it. Who is to be told of an entry by a webhook is written down in the same unit.
     ///
     /// # Errors
     ///
@@ -36,6 +37,9 @@ impl Auth {
                 return Ok(0);
             }
             unit.events().seal(&seals, &chain.head(position, link)).await?;
+            // What this version does not know it can tell nobody of.
+            let events: Vec<SecurityEvent> = records.into_iter().filter_map(|record| record.try_into().ok()).collect();
+            self.queue_webhooks(&mut *unit, &events).await?;
             unit.commit().await?;
             Ok(seals.len())
         })

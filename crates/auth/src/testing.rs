@@ -3,6 +3,7 @@
 mod mailed_token;
 mod new_password;
 mod reauthentication;
+mod webhook_endpoint;
 
 use std::collections::VecDeque;
 use std::net::IpAddr;
@@ -13,7 +14,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use doorward_domain::store::{
     CredentialRepo, DeviceSeen, EventLog, KeyRepo, MockUnit, OneTimeTokenRepo, Outbox, ProofRepo, ReadUnit,
-    Repositories, RevocationLog, SessionRepo, Taken, ThrottleRepo, UserRepo, WriteUnit,
+    Repositories, RevocationLog, SessionRepo, Taken, ThrottleRepo, UserRepo, WebhookOutbox, WriteUnit,
 };
 use doorward_domain::{
     Client, CredentialVersion, EmailAddress, Entropy, EntropyUnavailable, EventKind, EventReason, Locale, Mail,
@@ -29,12 +30,13 @@ use crate::token::{AccessClaims, AccessToken, MockTokenIssuer, MockTokenVerifier
 use crate::{
     AccessTokens, Auth, AuthParts, AuthSettings, AuthenticationError, CurrentUser, DeviceTokens, EventChain, MasterKey,
     MemoryRevocations, OneTimeTokens, ProofOfWork, ProofRules, RefreshTokens, RegistrationMode, Revocations,
-    RootSecret, Standing, ThrottleKeys, ThrottlePolicy, Unauthenticated,
+    RootSecret, Standing, ThrottleKeys, ThrottlePolicy, Unauthenticated, WebhookEndpoint,
 };
 
 pub(crate) use self::mailed_token::MailedToken;
 pub(crate) use self::new_password::{expect_new_password, screen_that_is_down};
 pub(crate) use self::reauthentication::{GIVEN, checking, holding_checked, proven};
+pub(crate) use self::webhook_endpoint::webhook_endpoint;
 
 /// When the tests take place, unless they move the clock.
 pub(crate) const NOW: Timestamp = Timestamp::from_unix_micros(1_800_000_000_000_000);
@@ -64,6 +66,7 @@ pub(crate) struct Setup {
     pub(crate) verifier: MockTokenVerifier,
     pub(crate) composer: MockMailComposer,
     pub(crate) transport: MockMailTransport,
+    pub(crate) webhooks: Vec<Arc<WebhookEndpoint>>,
     pub(crate) settings: AuthSettings,
 }
 
@@ -100,6 +103,7 @@ impl Setup {
             },
             composer: MockMailComposer::new(),
             transport: MockMailTransport::new(),
+            webhooks: Vec::new(),
         }
     }
 
@@ -127,6 +131,7 @@ impl Setup {
             proof_of_work: ProofOfWork::new(&root_secret()),
             composer: Arc::new(self.composer),
             transport: Arc::new(self.transport),
+            webhooks: self.webhooks,
             settings: self.settings,
         })
     }
@@ -256,6 +261,9 @@ impl Repositories for TestUnit {
     }
     fn proofs(&mut self) -> &mut dyn ProofRepo {
         self.unit.proofs()
+    }
+    fn webhooks(&mut self) -> &mut dyn WebhookOutbox {
+        self.unit.webhooks()
     }
 }
 

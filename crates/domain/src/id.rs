@@ -82,6 +82,10 @@ id!(
     MailId
 );
 id!(
+    /// Names a webhook through all attempts to deliver it.
+    WebhookId
+);
+id!(
     /// Names one setting of a password. It changes whenever the user sets another password and stays when the
     /// same password is only hashed anew.
     CredentialVersion

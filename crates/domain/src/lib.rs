@@ -15,6 +15,7 @@
 //! | what is written to the security log | [`SecurityEvent`], [`EventRecord`] |
 //! | how often something may be tried | [`Rate`], [`GuessPolicy`], [`ClientNetwork`] |
 //! | what is mailed, and what a mailed token is good for | [`Mail`], [`OneTimeToken`] |
+//! | who is told of security events | [`WebhookDelivery`], [`WebhookTransport`] |
 //! | how to put Doorward on another database | [`store`] |
 
 mod client;
@@ -42,13 +43,14 @@ pub mod store;
 mod surroundings;
 mod timestamp;
 mod user;
+mod webhook;
 
 pub use client::{Client, RequestId, UserAgent};
 pub use credential::{PasswordCredential, PasswordHashString};
 pub use email::{EmailAddress, InvalidEmail};
 pub use event::{EventKind, EventReason, SecurityEvent};
 pub use event_record::{EventRecord, UnknownRecord};
-pub use id::{CredentialVersion, EventId, MailId, SessionId, UserId, new_v7};
+pub use id::{CredentialVersion, EventId, MailId, SessionId, UserId, WebhookId, new_v7};
 pub use key::{KeyAlgorithm, KeyId, SealedKey, SealedSecret, UnknownAlgorithm};
 pub use locale::{InvalidLocale, Locale};
 pub use mail::{
@@ -73,3 +75,9 @@ pub use surroundings::{Clock, Entropy, EntropyUnavailable};
 pub use surroundings::{MockClock, MockEntropy};
 pub use timestamp::Timestamp;
 pub use user::User;
+#[cfg(feature = "mocks")]
+pub use webhook::MockWebhookTransport;
+pub use webhook::{
+    EndpointName, InvalidEndpointName, QueuedWebhook, SignedWebhook, WEBHOOK_LIMIT, WebhookDelivery, WebhookError,
+    WebhookTransport,
+};

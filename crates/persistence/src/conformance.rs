@@ -25,6 +25,7 @@ mod sessions;
 mod throttles;
 mod units;
 mod users;
+mod webhooks;
 
 use std::future::Future;
 use std::time::Duration;
@@ -131,6 +132,16 @@ macro_rules! conformance_suite {
             guesses_are_delayed_and_end,
             a_right_password_has_guesses_counted_from_the_start,
             throttles_are_forgotten_in_batches,
+            a_webhook_survives_the_round_trip,
+            every_webhook_is_leased_once,
+            a_leased_webhook_is_nobody_else_s,
+            a_lost_lease_of_a_webhook_ends_nothing,
+            webhooks_to_one_endpoint_hold_up_no_other,
+            the_longest_due_webhooks_are_leased_in_their_order,
+            a_postponed_webhook_is_due_at_its_moment,
+            a_dead_webhook_waits_to_be_requeued,
+            webhooks_are_listed_oldest_first,
+            a_webhook_that_nobody_works_on_is_removed,
         );
     };
     (@cases $store:expr; $($case:ident,)*) => {
@@ -162,6 +173,7 @@ pub use sessions::*;
 pub use throttles::*;
 pub use units::*;
 pub use users::*;
+pub use webhooks::*;
 
 /// What an adapter did that it must not, or did not that it must.
 #[derive(Debug, Error)]

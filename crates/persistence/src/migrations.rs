@@ -25,6 +25,7 @@ pub(crate) const SQLITE: Migrations = Migrations {
         (3, "revocation", include_str!("../migrations/sqlite/0003_revocation.sql")),
         (4, "own_events", include_str!("../migrations/sqlite/0004_own_events.sql")),
         (5, "abuse", include_str!("../migrations/sqlite/0005_abuse.sql")),
+        (6, "webhooks", include_str!("../migrations/sqlite/0006_webhooks.sql")),
         (7, "proofs", include_str!("../migrations/sqlite/0007_proofs.sql")),
     ],
 };
@@ -36,6 +37,7 @@ pub(crate) const POSTGRES: Migrations = Migrations {
         (3, "revocation", include_str!("../migrations/postgres/0003_revocation.sql")),
         (4, "own_events", include_str!("../migrations/postgres/0004_own_events.sql")),
         (5, "abuse", include_str!("../migrations/postgres/0005_abuse.sql")),
+        (6, "webhooks", include_str!("../migrations/postgres/0006_webhooks.sql")),
         (7, "proofs", include_str!("../migrations/postgres/0007_proofs.sql")),
     ],
 };

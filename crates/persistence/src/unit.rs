@@ -2,7 +2,7 @@ use async_trait::async_trait;
 use doorward_domain::StoreError;
 use doorward_domain::store::{
     CredentialRepo, EventLog, KeyRepo, OneTimeTokenRepo, Outbox, ProofRepo, ReadUnit, Repositories, RevocationLog,
-    SessionRepo, ThrottleRepo, UserRepo, WriteUnit,
+    SessionRepo, ThrottleRepo, UserRepo, WebhookOutbox, WriteUnit,
 };
 use sqlx::Transaction;
 
@@ -62,6 +62,10 @@ impl<D: Dialect> Repositories for Unit<D> {
     }
 
     fn proofs(&mut self) -> &mut dyn ProofRepo {
+        self
+    }
+
+    fn webhooks(&mut self) -> &mut dyn WebhookOutbox {
         self
     }
 }

@@ -61,3 +61,5 @@ mod tasks;
 mod throttling;
 mod token_table;
 mod transcript;
+mod webhook_options;
+mod webhooks;

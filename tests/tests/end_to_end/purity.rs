@@ -54,6 +54,8 @@ fn arrows_point_down_only() {
     assert_eq!(own("doorward-persistence"), ["doorward-domain"]);
     assert_eq!(own("doorward-mapped"), [""; 0]);
     assert_eq!(own("doorward-screening"), ["doorward-auth", "doorward-domain", "doorward-mapped"]);
+    assert_eq!(own("doorward-mail"), ["doorward-domain"]);
+    assert_eq!(own("doorward-webhooks"), ["doorward-domain"]);
     assert_eq!(own("doorward-http"), ["doorward-auth", "doorward-domain"]);
     assert_eq!(own("doorward-tasks"), ["doorward-auth", "doorward-domain", "doorward-http", "doorward-persistence"]);
 }

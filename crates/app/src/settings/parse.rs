@@ -22,7 +22,7 @@ use url::{Host, Url};
 use super::check::{Check, InvalidSettings, OptionError};
 use super::raw::{List, Raw};
 use super::{ConnectionLimits, LogFormat, LogSettings, ServerSettings, Settings, TaskSettings};
-use super::{limits, mail, pages, passwords};
+use super::{limits, mail, pages, passwords, webhooks};
 use crate::StartError;
 
 /// Reads what `doorward serve` runs with: a TOML file where there is one, overridden by the environment
@@ -201,6 +201,7 @@ fn finish(
         check.or("sessions.most_per_user", raw.sessions.most_per_user, at_least_one, most_per_user);
     settings.staleness = check.or("sessions.staleness", raw.sessions.staleness, parse_staleness, settings.staleness);
     settings.clients = check.clients(raw.clients.unwrap_or_default().0);
+    settings.webhooks = webhooks::read(&mut check, raw.webhooks.unwrap_or_default().0);
 
     let TaskSettings { most_per_user } = TaskSettings::default();
     let most_per_user = check.or("tasks.most_per_user", raw.tasks.most_per_user, at_least_one, most_per_user);

@@ -26,6 +26,7 @@ pub(super) struct Raw {
     pub(super) limits: Limits,
     pub(super) cors: Cors,
     pub(super) mail: Mail,
+    pub(super) webhooks: Option<Webhooks>,
     pub(super) tasks: Tasks,
     pub(super) pages: Pages,
     pub(super) events: Events,
@@ -246,6 +247,45 @@ impl<'de> Deserialize<'de> for Clients {
         }
 
         deserializer.deserialize_any(ClientsVisitor)
+    }
+}
+
+/// Several endpoints for webhooks: an array of tables in a file. The environment has no form for them.
+#[derive(Default)]
+pub(super) struct Webhooks(pub(super) Vec<Webhook>);
+
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Webhook {
+    pub(super) name: Option<String>,
+    pub(super) url: Option<String>,
+    pub(super) secret: Option<SecretString>,
+    pub(super) secret_file: Option<PathBuf>,
+    pub(super) events: Option<List>,
+    pub(super) allow_private: Option<bool>,
+}
+
+impl<'de> Deserialize<'de> for Webhooks {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct WebhooksVisitor;
+
+        impl<'de> Visitor<'de> for WebhooksVisitor {
+            type Value = Webhooks;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an array of tables in the configuration file; the environment cannot give it")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Webhooks, A::Error> {
+                let mut webhooks = Vec::new();
+                while let Some(webhook) = seq.next_element()? {
+                    webhooks.push(webhook);
+                }
+                Ok(Webhooks(webhooks))
+            }
+        }
+
+        deserializer.deserialize_any(WebhooksVisitor)
     }
 }
 

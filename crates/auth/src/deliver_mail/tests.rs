@@ -5,6 +5,7 @@
 mod contents;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use doorward_domain::store::MockUnit;
 use doorward_domain::{Client, ComposeError, EmailAddress, Locale, Message, OneTimePurpose, StoreError, UserId};

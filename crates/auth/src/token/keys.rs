@@ -12,6 +12,7 @@ use secrecy::{ExposeSecret, SecretSlice, SecretString};
 use thiserror::Error;
 
 use super::TokenError;
+use crate::placeholder::is_placeholder;
 use crate::seal::keyed_digest;
 
 /// The keys of an installation: those that sign, each from its own moment on, and all that verify.
@@ -67,11 +68,6 @@ pub enum InvalidSharedSecret {
 impl SharedSecret {
     /// The least length, in bytes.
     pub const LEAST_LENGTH: usize = 32;
-    /// What stands in secrets that were copied from an example.
-    const PLACEHOLDER_WORDS: &[&str] = &["secret", "change", "password", "example", "placeholder", "your-", "your_"];
-    /// A random text of 32 characters has fewer distinct ones less than once in a million secrets, whatever its
-    /// alphabet down to hexadecimal.
-    const LEAST_DISTINCT_BYTES: usize = 10;
 
     /// Takes the bytes of the text as the secret, as other implementations do.
     ///
@@ -83,12 +79,7 @@ impl SharedSecret {
         if bytes.len() < Self::LEAST_LENGTH {
             return Err(InvalidSharedSecret::TooShort);
         }
-        let mut distinct = zeroize::Zeroizing::new(bytes.to_vec());
-        distinct.sort_unstable();
-        distinct.dedup();
-        let words = zeroize::Zeroizing::new(text.expose_secret().to_ascii_lowercase());
-        let is_prose = Self::PLACEHOLDER_WORDS.iter().any(|word| words.contains(word));
-        if is_prose || distinct.len() < Self::LEAST_DISTINCT_BYTES {
+        if is_placeholder(text.expose_secret(), bytes) {
             return Err(InvalidSharedSecret::Placeholder);
         }
         Ok(Self(SecretSlice::from(bytes.to_vec())))

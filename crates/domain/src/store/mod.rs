@@ -27,6 +27,7 @@ mod revocations;
 mod sessions;
 mod throttles;
 mod users;
+mod webhooks;
 
 use std::error::Error;
 
@@ -63,6 +64,9 @@ pub use throttles::{Taken, ThrottleKey, ThrottleRepo};
 #[cfg(feature = "mocks")]
 pub use users::MockUserRepo;
 pub use users::UserRepo;
+#[cfg(feature = "mocks")]
+pub use webhooks::MockWebhookOutbox;
+pub use webhooks::WebhookOutbox;
 
 /// What went wrong below a storage port.
 #[derive(Debug, Error)]
@@ -139,6 +143,8 @@ pub trait Repositories: Send {
     fn throttles(&mut self) -> &mut dyn ThrottleRepo;
     /// The proofs of work that have been used.
     fn proofs(&mut self) -> &mut dyn ProofRepo;
+    /// The webhooks that wait to be delivered.
+    fn webhooks(&mut self) -> &mut dyn WebhookOutbox;
 }
 
 /// A unit of work that only reads. Ends when it is dropped.
@@ -167,24 +173,26 @@ mod mocks {
     use super::{
         CredentialRepo, EventLog, KeyRepo, MockCredentialRepo, MockEventLog, MockKeyRepo, MockOneTimeTokenRepo,
         MockOutbox, MockProofRepo, MockRevocationLog, MockSessionRepo, MockThrottleRepo, MockUserRepo,
-        OneTimeTokenRepo, Outbox, ProofRepo, ReadUnit, Repositories, RevocationLog, SessionRepo, StoreError,
-        ThrottleRepo, UserRepo, WriteUnit, async_trait,
+        MockWebhookOutbox, OneTimeTokenRepo, Outbox, ProofRepo, ReadUnit, Repositories, RevocationLog, SessionRepo,
+        StoreError, ThrottleRepo, UserRepo, WebhookOutbox, WriteUnit, async_trait,
     };
 
-    /// A unit of work whose repositories are mocks, and which remembers whether it was committed.
+    /// A unit of work whose repositories are mocks, and which remembers whether it was committed. The larger ones are boxed,
+    /// so that a table of units fits onto a stack.
     #[derive(Default)]
     #[allow(missing_docs, reason = "each field is the mock of the repository it is named for")]
     pub struct MockUnit {
         pub users: MockUserRepo,
         pub credentials: MockCredentialRepo,
-        pub sessions: MockSessionRepo,
-        pub events: MockEventLog,
+        pub sessions: Box<MockSessionRepo>,
+        pub events: Box<MockEventLog>,
         pub keys: MockKeyRepo,
         pub revocations: MockRevocationLog,
         pub one_time_tokens: MockOneTimeTokenRepo,
-        pub outbox: MockOutbox,
-        pub throttles: MockThrottleRepo,
-        pub proofs: MockProofRepo,
+        pub outbox: Box<MockOutbox>,
+        pub throttles: Box<MockThrottleRepo>,
+        pub proofs: Box<MockProofRepo>,
+        pub webhooks: Box<MockWebhookOutbox>,
         /// Becomes true when the unit is committed; shared with the test.
         pub committed: Arc<AtomicBool>,
     }
@@ -197,10 +205,10 @@ mod mocks {
             &mut self.credentials
         }
         fn sessions(&mut self) -> &mut dyn SessionRepo {
-            &mut self.sessions
+            &mut *self.sessions
         }
         fn events(&mut self) -> &mut dyn EventLog {
-            &mut self.events
+            &mut *self.events
         }
         fn keys(&mut self) -> &mut dyn KeyRepo {
             &mut self.keys
@@ -212,13 +220,16 @@ mod mocks {
             &mut self.one_time_tokens
         }
         fn outbox(&mut self) -> &mut dyn Outbox {
-            &mut self.outbox
+            &mut *self.outbox
         }
         fn throttles(&mut self) -> &mut dyn ThrottleRepo {
-            &mut self.throttles
+            &mut *self.throttles
         }
         fn proofs(&mut self) -> &mut dyn ProofRepo {
-            &mut self.proofs
+            &mut *self.proofs
+        }
+        fn webhooks(&mut self) -> &mut dyn WebhookOutbox {
+            &mut *self.webhooks
         }
     }
 

@@ -3,6 +3,7 @@
 mod credentials;
 mod events;
 mod keys;
+mod leases;
 mod one_time_tokens;
 mod outbox;
 mod proofs;
@@ -10,6 +11,7 @@ mod revocations;
 mod sessions;
 mod throttles;
 mod users;
+mod webhooks;
 
 use doorward_domain::{StoreError, Timestamp};
 

@@ -6,6 +6,7 @@ use doorward_domain::{
     Client, EmailAddress, Locale, Mail, MailId, MailKind, QueuedMail, StoreError, Timestamp, UserAgent, UserId,
 };
 
+use super::leases::{LeasedTable, leased, leased_table};
 use super::{column, moment, optional_moment};
 use crate::dialect::{Dialect, Statement};
 use crate::error::corrupt;
@@ -24,25 +25,15 @@ macro_rules! queued_mail_columns {
 }
 
 // A domain that somebody is at work on comes last. Of those that are left, the one that has waited longest.
-macro_rules! next_domain {
+macro_rules! in_next_domain {
     () => {
-        "(SELECT o.domain FROM outbox o WHERE o.due_at <= $1 AND (o.locked_until IS NULL OR o.locked_until <= $1) \
+        "domain = \
+         (SELECT o.domain FROM outbox o WHERE o.due_at <= $1 AND (o.locked_until IS NULL OR o.locked_until <= $1) \
          ORDER BY EXISTS (SELECT 1 FROM outbox b WHERE b.domain = o.domain AND b.locked_until > $1), o.due_at LIMIT 1)"
     };
 }
-macro_rules! lease {
-    ($locking:literal) => {
-        concat!(
-            // Materialized, since PostgreSQL may run a sub-select twice and then lock more than the limit.
-            "WITH due AS MATERIALIZED (SELECT id FROM outbox WHERE domain = ",
-            next_domain!(),
-            " AND due_at <= $1 AND (locked_until IS NULL OR locked_until <= $1) ORDER BY due_at, id LIMIT $3",
-            $locking,
-            ") UPDATE outbox SET locked_until = $2 WHERE id IN (SELECT id FROM due) RETURNING due_at, ",
-            mail_columns!()
-        )
-    };
-}
+
+const TABLE: LeasedTable = leased_table!("outbox", in_next_domain!(), mail_columns!());
 
 fn mail<D: Dialect>(row: &D::Row) -> Result<Mail, StoreError> {
     let unknown = || corrupt::<String>("kind")("a name that this version does not know".to_owned());
@@ -137,36 +128,16 @@ impl<D: Dialect> Outbox for Unit<D> {
     }
 
     async fn lease(&mut self, now: Timestamp, until: Timestamp, limit: u32) -> Result<Vec<Mail>, StoreError> {
-        let rows = Statement::<D>::holding(lease!(" FOR UPDATE SKIP LOCKED"), lease!(""))
-            .bind(now.unix_micros())
-            .bind(until.unix_micros())
-            .bind(i64::from(limit))
-            .fetch_all(self.connection())
-            .await?;
-        let due = |row: &D::Row| Ok((moment::<D>(row, "due_at")?, mail::<D>(row)?));
-        let mut mails = rows.iter().map(due).collect::<Result<Vec<_>, StoreError>>()?;
-        mails.sort_unstable_by_key(|(due_at, mail)| (*due_at, mail.id));
-        Ok(mails.into_iter().map(|(_, mail)| mail).collect())
+        let rows = TABLE.lease::<D>(now, until, limit).fetch_all(self.connection()).await?;
+        leased::<D, _>(&rows, mail::<D>)
     }
 
     async fn hold_lease(&mut self, id: MailId, until: Timestamp) -> Result<bool, StoreError> {
-        let row = Statement::<D>::holding(
-            "SELECT id FROM outbox WHERE id = $1 AND locked_until = $2 FOR UPDATE",
-            "SELECT id FROM outbox WHERE id = $1 AND locked_until = $2",
-        )
-        .bind(id.uuid())
-        .bind(until.unix_micros())
-        .fetch_optional(self.connection())
-        .await?;
-        Ok(row.is_some())
+        TABLE.hold_lease::<D>(self.connection(), id.uuid(), until).await
     }
 
     async fn finish(&mut self, id: MailId, until: Timestamp) -> Result<bool, StoreError> {
-        Statement::<D>::new("DELETE FROM outbox WHERE id = $1 AND locked_until = $2")
-            .bind(id.uuid())
-            .bind(until.unix_micros())
-            .happened(self.connection())
-            .await
+        TABLE.finish::<D>(self.connection(), id.uuid(), until).await
     }
 
     async fn postpone(
@@ -177,17 +148,7 @@ impl<D: Dialect> Outbox for Unit<D> {
         attempts: u32,
         error: &str,
     ) -> Result<bool, StoreError> {
-        Statement::<D>::new(
-            "UPDATE outbox SET locked_until = NULL, due_at = $3, attempts = $4, last_error = $5 \
-             WHERE id = $1 AND locked_until = $2",
-        )
-        .bind(id.uuid())
-        .bind(until.unix_micros())
-        .bind(due_at.map(Timestamp::unix_micros))
-        .bind(i64::from(attempts))
-        .bind(error.to_owned())
-        .happened(self.connection())
-        .await
+        TABLE.postpone::<D>(self.connection(), (id.uuid(), until), due_at, attempts, error).await
     }
 
     async fn cancel(&mut self, user_id: UserId, address: &EmailAddress) -> Result<(), StoreError> {
@@ -228,22 +189,11 @@ impl<D: Dialect> Outbox for Unit<D> {
     }
 
     async fn requeue(&mut self, id: MailId, now: Timestamp) -> Result<bool, StoreError> {
-        Statement::<D>::new(
-            "UPDATE outbox SET due_at = $2, attempts = 0, locked_until = NULL \
-             WHERE id = $1 AND (locked_until IS NULL OR locked_until <= $2)",
-        )
-        .bind(id.uuid())
-        .bind(now.unix_micros())
-        .happened(self.connection())
-        .await
+        TABLE.requeue::<D>(self.connection(), id.uuid(), now).await
     }
 
     async fn remove(&mut self, id: MailId, now: Timestamp) -> Result<bool, StoreError> {
-        Statement::<D>::new("DELETE FROM outbox WHERE id = $1 AND (locked_until IS NULL OR locked_until <= $2)")
-            .bind(id.uuid())
-            .bind(now.unix_micros())
-            .happened(self.connection())
-            .await
+        TABLE.remove::<D>(self.connection(), id.uuid(), now).await
     }
 
     async fn forget_allowances(&mut self, moment: Timestamp, limit: u32) -> Result<u64, StoreError> {
