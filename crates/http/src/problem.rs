@@ -78,7 +78,7 @@ pub enum Kind {
 impl Kind {
     /// Each of them.
     #[cfg(test)]
-    pub(crate) const ALL: [Self; 24] = [
+    pub(crate) const ALL: [Self; 25] = [
         Self::OtherUser,
         Self::MalformedJson,
         Self::BadRequest,

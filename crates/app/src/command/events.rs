@@ -133,7 +133,7 @@ fn parse_place(text: &str) -> Result<KnownPlace, BadUsage> {
 }
 
 fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().concat()
 }
 
 fn from_hex(text: &str) -> Option<[u8; 32]> {
