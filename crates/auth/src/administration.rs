@@ -14,9 +14,9 @@ use crate::{Auth, Fault};
 /// hashing threads, no keys, no mail.
 #[derive(Clone)]
 pub struct Administration {
-    store: Arc<dyn Store>,
-    clock: Arc<dyn Clock>,
-    entropy: Arc<dyn Entropy>,
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) entropy: Arc<dyn Entropy>,
 }
 
 /// Why an account was not changed.

@@ -52,6 +52,7 @@ mod introspect;
 mod login;
 mod logout;
 mod logout_all;
+mod mail_administration;
 mod mail_queue;
 mod mailed_token;
 mod new_password;

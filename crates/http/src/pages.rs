@@ -330,7 +330,8 @@ mod tests {
             places.extend(["title", "text", "button"].map(|what| vec!["confirm", purpose.as_str(), what]));
         }
         // What only operators do concerns no user, or nobody who can still look.
-        let unseen = ["key_rotate", "key_revoke", "key_reseal", "account_deletion"];
+        let unseen =
+            ["key_rotate", "key_revoke", "key_reseal", "account_deletion", "mail_retry", "mail_drop", "request"];
         for kind in EventKind::ALL.iter().map(|kind| kind.as_str()).filter(|kind| !unseen.contains(kind)) {
             places.push(vec!["event", kind]);
         }

@@ -1,6 +1,6 @@
 use anyhow::bail;
-use doorward_domain::{Clock as _, Timestamp};
-use doorward_domain::{EmailAddress, Locale, MailId, MailKind, QueuedMail, Store};
+use doorward_auth::Administration;
+use doorward_domain::{EmailAddress, Locale, MailId, MailKind, QueuedMail, Store, Timestamp};
 use serde::Serialize;
 
 use super::serve::runtime;
@@ -34,12 +34,13 @@ impl Mail {
     pub(super) fn run(self) -> anyhow::Result<()> {
         let settings = self.tool.settings()?;
         runtime()?.block_on(async {
-            let store = doorward::open_store(&settings.database).await?;
+            let store = || doorward::open_store(&settings.database);
+            let administration = || doorward::administer(&settings.database);
             match self.act {
-                Act::List => list(&*store, self.tool.json).await,
-                Act::Show { id } => show(&*store, mail_id(&id)?, self.tool.json).await,
-                Act::Retry { id } => retry(&*store, mail_id(&id)?).await,
-                Act::Drop { id } => throw_away(&*store, mail_id(&id)?).await,
+                Act::List => list(&*store().await?, self.tool.json).await,
+                Act::Show { id } => show(&*store().await?, mail_id(&id)?, self.tool.json).await,
+                Act::Retry { id } => retry(&administration().await?, mail_id(&id)?).await,
+                Act::Drop { id } => throw_away(&administration().await?, mail_id(&id)?).await,
             }
         })
     }
@@ -93,22 +94,18 @@ async fn show(store: &dyn Store, id: MailId, json: bool) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn retry(store: &dyn Store, id: MailId) -> anyhow::Result<()> {
-    let mut unit = store.write().await?;
-    if !unit.outbox().requeue(id, doorward::SystemClock.now()).await? {
+async fn retry(administration: &Administration, id: MailId) -> anyhow::Result<()> {
+    if !administration.retry_mail(id).await? {
         bail!("there is no mail {id}, or it is being sent at this moment");
     }
-    unit.commit().await?;
     say("it is due now");
     Ok(())
 }
 
-async fn throw_away(store: &dyn Store, id: MailId) -> anyhow::Result<()> {
-    let mut unit = store.write().await?;
-    if !unit.outbox().remove(id, doorward::SystemClock.now()).await? {
+async fn throw_away(administration: &Administration, id: MailId) -> anyhow::Result<()> {
+    if !administration.drop_mail(id).await? {
         bail!("there is no mail {id}, or it is being sent at this moment");
     }
-    unit.commit().await?;
     say("it is gone");
     Ok(())
 }
