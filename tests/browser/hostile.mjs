@@ -61,7 +61,7 @@ function staysHere(answer, value, asked) {
   assert.equal(target.origin, origin, `${shown(value)} leads to ${location}`);
   assert.ok(!/[\\\0-\x20\x7f]/.test(location) && !location.startsWith("//"), `${shown(value)} gives Location: ${location}`);
   const cookies = answer.headers["set-cookie"] ?? [];
-  assert.ok(cookies.every((cookie) => /^(__Host-)?doorward=/.test(cookie)), `${shown(value)} sets ${cookies}`);
+  assert.ok(cookies.every((cookie) => /^(__Host-)?doorward(-device)?=/.test(cookie)), `${shown(value)} sets ${cookies}`);
 }
 
 check(`${destinations.length} hostile destinations stay on the origin after log-in`, async () => {

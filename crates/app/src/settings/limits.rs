@@ -9,8 +9,7 @@ use super::check::Check;
 use super::raw::Limits;
 
 /// The limits; each that is not given is the default.
-pub(super) fn read(check: &mut Check, raw: &Limits) -> ThrottlePolicy {
-    let default = ThrottlePolicy::default();
+pub(super) fn read(check: &mut Check, raw: &Limits, default: ThrottlePolicy) -> ThrottlePolicy {
     let mut rate = |option: &str, given: &Option<String>, default| {
         check.or(&format!("limits.{option}"), given.as_deref(), parse_rate, default)
     };

@@ -11,7 +11,7 @@ use std::time::Duration;
 use config::{Config, Environment, File, FileFormat};
 use doorward_auth::password::pool::PoolSize;
 use doorward_auth::token::SharedSecret;
-use doorward_auth::{Difficulty, InvalidDifficulty, MasterKey, ProofRules, RegistrationMode};
+use doorward_auth::{Difficulty, InvalidDifficulty, MasterKey, ProofRules, RegistrationMode, ThrottlePolicy};
 use doorward_domain::{KeyAlgorithm, PasswordPolicy, SessionPolicy};
 use doorward_http::{ForwardedHeader, HttpLimits, Origin, OriginList, Proxies};
 use doorward_persistence::OpenError;
@@ -87,6 +87,8 @@ pub fn load_dev(
     };
     let mut settings = Settings::new(public_url, database_url, master_key, mail);
     settings.registration = RegistrationMode::Open;
+    // Everybody comes from this machine, tests that register by the dozen among them.
+    settings.throttles = ThrottlePolicy::without_clients();
     settings.cookie_origins = OriginList(Origin::of(&by_address).into_iter().collect());
     finish(check, raw, settings, listen, LogFormat::Text)
 }
@@ -209,7 +211,7 @@ fn finish(
 
     settings.pages = pages::read(&mut check, raw.pages, &settings.mail.service_name);
 
-    settings.throttles = limits::read(&mut check, &raw.limits);
+    settings.throttles = limits::read(&mut check, &raw.limits, settings.throttles);
     settings.event_retention =
         check.or("events.retention", raw.events.retention, parse_retention, settings.event_retention);
 
