@@ -47,3 +47,130 @@ impl Auth {
         Ok(sealed >= SEAL_BATCH as usize)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use doorward_domain::store::{ChainEnds, ChainPlace, MockUnit};
+    use doorward_domain::{EventId, EventRecord, MockWebhookTransport, WebhookDelivery};
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::testing::{NOW, Seen, Setup, root_secret, webhook_endpoint};
+    use crate::{EventChain, RegistrationMode, WebhookEvents};
+
+    fn record(number: u128, kind: &str) -> EventRecord {
+        EventRecord {
+            id: EventId::from_uuid(Uuid::from_u128(number)),
+            at: NOW,
+            kind: kind.to_owned(),
+            reason: None,
+            user_id: None,
+            session_id: None,
+            ip: None,
+            user_agent: None,
+            request_id: None,
+            count: 1,
+        }
+    }
+
+    fn chain() -> EventChain {
+        EventChain::new(&root_secret())
+    }
+
+    fn head() -> ChainPlace {
+        chain().head(7, [7; 32])
+    }
+
+    /// What was sealed, and where the head was put.
+    type Sealed = Seen<(Vec<EventSeal>, ChainPlace)>;
+
+    /// A unit that holds the chain, or finds somebody else at it, and seals these records.
+    fn sealing(held: bool, records: &[EventRecord], sealed: &Sealed) -> MockUnit {
+        let mut unit = MockUnit::default();
+        let ends = held.then(|| ChainEnds { head: head(), cut: ChainPlace::START });
+        unit.events.expect_hold_chain().times(1).returning(move || Ok(ends));
+        let records = records.to_vec();
+        let unsealed = unit.events.expect_unsealed();
+        unsealed.withf(|limit| *limit == SEAL_BATCH).returning(move |_| Ok(records.clone()));
+        let seen = sealed.clone();
+        unit.events.expect_seal().returning(move |seals, head| {
+            seen.note((seals.to_vec(), *head));
+            Ok(())
+        });
+        unit
+    }
+
+    fn waiting(waiting: bool) -> MockUnit {
+        let mut unit = MockUnit::default();
+        unit.events.expect_has_unsealed().times(1).returning(move || Ok(waiting));
+        unit
+    }
+
+    #[pollster::test]
+    async fn each_entry_is_linked_to_the_one_before_and_the_head_to_the_last() {
+        let (sealed, told) = (Sealed::default(), Seen::<WebhookDelivery>::default());
+        let records = [record(1, "login"), record(2, "of a later version"), record(3, "logout")];
+        let mut setup = Setup::new(RegistrationMode::Verified);
+        setup.webhooks.push(webhook_endpoint("own", WebhookEvents::All, MockWebhookTransport::new()));
+        setup.store.plan_read(waiting(true));
+        let mut unit = sealing(true, &records, &sealed);
+        let seen = told.clone();
+        unit.webhooks.expect_push().returning(move |delivery| {
+            seen.note(delivery.clone());
+            Ok(())
+        });
+        let written = setup.store.plan_write(unit);
+
+        assert!(!setup.auth().seal_events().await.unwrap(), "there cannot be more than a batch");
+
+        assert!(written.yes());
+        let (seals, new_head) = sealed.only();
+        let mut before = head().link;
+        for (seal, (position, record)) in seals.iter().zip((8..).zip(&records)) {
+            assert_eq!((seal.position, seal.event_id), (position, record.id));
+            assert_eq!(seal.link, chain().link(&before, position, record));
+            before = seal.link;
+        }
+        assert_eq!((seals.len(), new_head), (3, chain().head(10, before)));
+        let told: Vec<_> = told.all().into_iter().map(|delivery| delivery.event_id).collect();
+        assert_eq!(told, [records[0].id, records[2].id], "of what this version does not know nobody can be told");
+    }
+
+    #[pollster::test]
+    async fn a_full_batch_may_not_be_the_last() {
+        let records: Vec<_> = (1..=u128::from(SEAL_BATCH)).map(|number| record(number, "login")).collect();
+        let setup = Setup::new(RegistrationMode::Verified);
+        setup.store.plan_read(waiting(true));
+        setup.store.plan_write(sealing(true, &records, &Sealed::default()));
+        assert!(setup.auth().seal_events().await.unwrap());
+    }
+
+    #[pollster::test]
+    async fn nothing_is_written_where_nothing_waits_or_somebody_else_is_at_it() {
+        let setup = Setup::new(RegistrationMode::Verified);
+        setup.store.plan_read(waiting(false));
+        setup.store.plan_read(waiting(true));
+        let sealed = Sealed::default();
+        let undone = setup.store.plan_write(sealing(false, &[record(1, "login")], &sealed));
+        let auth = setup.auth();
+        assert!(!auth.seal_events().await.unwrap());
+        assert!(!auth.seal_events().await.unwrap());
+        assert!(!undone.yes() && sealed.all().is_empty());
+    }
+
+    #[test]
+    fn an_end_of_the_chain_is_where_the_key_has_put_it_or_at_the_start() {
+        let ends = |head, cut| ChainEnds { head, cut };
+        let (start, moved) = (ChainPlace::START, ChainPlace { position: 8, ..head() });
+        let cut = chain().cut(7, [7; 32]);
+        for (ends, holds) in [
+            (ends(start, start), (true, true)),
+            (ends(head(), cut), (true, true)),
+            (ends(moved, cut), (false, true)),
+            (ends(cut, head()), (false, false)),
+            (ends(ChainPlace { link: [8; 32], ..head() }, ChainPlace { tag: [0; 32], ..cut }), (false, false)),
+        ] {
+            assert_eq!(chain().holds(&ends), holds, "{ends:?}");
+        }
+    }
+}

@@ -227,7 +227,8 @@ fn raise_descriptor_limit() {
 
 #[tokio::test]
 async fn ending_lets_requests_in_flight_finish() {
-    let mut service = Service::start(Database::Sqlite, &[("HASHING__WORKERS", "1")]);
+    let settings = [("HASHING__WORKERS", "1"), ("LIMITS__PASSWORD_FREE", "100")];
+    let mut service = Service::start(Database::Sqlite, &settings);
     let client = Client::new(&service.url());
     client.register("ada@example.com").await.grant();
     let idle = connect(&service, b"");
@@ -262,12 +263,15 @@ async fn a_login_whose_client_has_gone_is_not_hashed() {
     let service = Service::start(Database::Sqlite, &[("HASHING__WORKERS", "1"), ("HASHING__QUEUE", "200")]);
     let client = Client::new(&service.url());
     client.register("ada@example.com").await.grant();
-    let body = json!({ "email": "ada@example.com", "password": PASSWORD }).to_string();
-    let request = format!(
-        "POST /api/auth/login HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
-        body.len()
-    );
-    let gone: Vec<_> = (0..150).map(|_| connect(&service, request.as_bytes())).collect();
+    let request = |n: usize| {
+        // An address each, since only so many passwords are tried for one.
+        let body = json!({ "email": format!("ada{n}@example.com"), "password": PASSWORD }).to_string();
+        let length = body.len();
+        format!(
+            "POST /api/auth/login HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n{body}"
+        )
+    };
+    let gone: Vec<_> = (0..150).map(|n| connect(&service, request(n).as_bytes())).collect();
     drop(gone);
     let waited = Instant::now();
     client.log_in("ada@example.com").await.grant();

@@ -10,7 +10,7 @@ use super::{SPAN, closed_loop, figure, runtime};
 
 pub(crate) fn run() {
     let threads = std::thread::available_parallelism().unwrap().get();
-    let service = Service::start(Database::Sqlite, &[]);
+    let service = Service::start(Database::Sqlite, &[("LIMITS__PASSWORD_FREE", "100")]);
     let client = Client::new(&service.url());
     runtime().block_on(async {
         client.register("ada@example.com").await.grant();
