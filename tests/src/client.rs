@@ -4,7 +4,7 @@ use reqwest::header::{HeaderMap, HeaderName};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
-use crate::PASSWORD;
+use crate::{PASSWORD, keep};
 
 /// Talks to a service as a careful person would.
 #[derive(Clone)]
@@ -22,6 +22,13 @@ pub struct Answer {
 }
 
 impl Answer {
+    async fn read(response: reqwest::Response) -> Result<Self, reqwest::Error> {
+        let (status, headers) = (response.status(), response.headers().clone());
+        let text = response.text().await?;
+        keep::answer(status.as_u16(), &headers, &text);
+        Ok(Self { status, headers, text })
+    }
+
     /// Asserts the status alone.
     pub fn answered(&self, status: u16) -> &Self {
         assert_eq!(self.status.as_u16(), status, "{self:?}");
@@ -111,13 +118,13 @@ impl Client {
 
     /// Sends a body as it is, of this type.
     pub async fn post_raw(&self, path: &str, headers: &[(&str, &str)], content_type: &str, body: String) -> Answer {
+        keep::request(path, headers);
+        keep::body(&body);
         let mut request = self.http.post(format!("{}{path}", self.base)).header("content-type", content_type);
         for (name, value) in headers {
             request = request.header(name.parse::<HeaderName>().unwrap(), *value);
         }
-        let response = request.body(body).send().await.unwrap();
-        let (status, headers) = (response.status(), response.headers().clone());
-        Answer { status, headers, text: response.text().await.unwrap() }
+        Answer::read(request.body(body).send().await.unwrap()).await.unwrap()
     }
 
     pub fn new(base: &str) -> Self {
@@ -136,15 +143,16 @@ impl Client {
         headers: &[(&str, &str)],
         body: Option<&Value>,
     ) -> Result<Answer, reqwest::Error> {
+        keep::request(path, headers);
         let mut request = self.http.request(method, format!("{}{path}", self.base));
         for (name, value) in headers {
             request = request.header(name.parse::<HeaderName>().unwrap(), *value);
         }
         if let Some(body) = body {
+            keep::fields(body);
             request = request.json(body);
         }
-        let response = request.send().await?;
-        Ok(Answer { status: response.status(), headers: response.headers().clone(), text: response.text().await? })
+        Answer::read(request.send().await?).await
     }
 
     pub async fn post(&self, path: &str, body: &Value) -> Answer {

@@ -25,6 +25,8 @@ pub mod in_process;
 mod is_genuine;
 pub mod isolation;
 pub mod issuer_proxy;
+mod keep;
+pub mod leaks;
 pub mod pgbouncer;
 pub mod postgres;
 pub mod proxy;

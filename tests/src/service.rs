@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
-use crate::postgres;
 use crate::smtp::SmtpSink;
+use crate::{keep, postgres};
 
 /// Which database a service keeps everything in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,12 +64,14 @@ impl Service {
     pub fn start_with_file(database: Database, file: &str, settings: &[(&str, &str)]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join(FILE), file).unwrap();
+        keep::settings_file(file);
         let (database_url, schema) = place(database, &folder);
         Self::start_in(folder, database_url, schema, owned(settings), &[])
     }
 
     /// Changes the configuration file for the next start.
     pub fn write_file(&self, file: &str) {
+        keep::settings_file(file);
         std::fs::write(self.folder.path().join(FILE), file).unwrap();
     }
 
@@ -152,6 +154,16 @@ impl Service {
     /// Which kind its database is.
     pub fn database(&self) -> Database {
         if self.database_url.starts_with("sqlite:") { Database::Sqlite } else { Database::Postgres }
+    }
+
+    /// The schema that it was told to use, in whichever way.
+    fn schema_in_use(&self) -> &str {
+        let told = self.settings.iter().rev().find(|(name, _)| name == "DATABASE__SCHEMA");
+        match told {
+            Some((_, schema)) => schema,
+            None if self.schema.is_empty() => "doorward",
+            None => &self.schema,
+        }
     }
 
     pub fn url(&self) -> String {
@@ -245,6 +257,10 @@ impl Drop for Service {
         // It may have ended already.
         self.child.kill().unwrap_or_default();
         self.child.wait().map(|_| ()).unwrap_or_default();
+        if keep::folder().is_some() && !std::thread::panicking() {
+            keep::log(&self.folder.path().join("log"));
+            keep::database(self.database(), &self.database_url, self.schema_in_use());
+        }
     }
 }
 
@@ -295,18 +311,21 @@ fn environment(
         environment.retain(|(known, _)| known != name);
         environment.push((name.clone(), value.clone()));
     }
+    keep::settings(environment.iter().map(|(name, value)| (name.as_str(), value.as_str())));
     environment.into_iter().map(|(name, value)| (format!("DOORWARD__{name}"), value)).collect()
 }
 
 fn spawn(environment: &[(String, String)], folder: &Path, wrapper: &[&str]) -> Child {
     let log = File::options().create(true).append(true).open(folder.join("log")).unwrap();
     // A restart appends; what it waits for must be its own line.
+    keep::log(&folder.join("log"));
     log.set_len(0).unwrap();
     let mut words = wrapper.iter().map(std::ffi::OsStr::new).chain([binary().as_os_str(), "serve".as_ref()]);
     Command::new(words.next().unwrap())
         .args(words)
         .args(file_argument(folder))
         .env_clear()
+        .envs(level_to_keep(environment, folder))
         .envs(environment.iter().cloned())
         .current_dir(folder)
         .stdin(Stdio::null())
@@ -314,6 +333,15 @@ fn spawn(environment: &[(String, String)], folder: &Path, wrapper: &[&str]) -> C
         .stderr(log)
         .spawn()
         .unwrap()
+}
+
+/// Everything, where logs are kept and the test has no level of its own.
+fn level_to_keep(environment: &[(String, String)], folder: &Path) -> Option<(&'static str, &'static str)> {
+    const LEVEL: &str = "DOORWARD__LOG__LEVEL";
+    keep::folder()?;
+    let file = std::fs::read_to_string(folder.join(FILE)).unwrap_or_default();
+    let has_own = environment.iter().any(|(name, _)| name == LEVEL) || file.contains("[log]");
+    (!has_own).then_some((LEVEL, "trace"))
 }
 
 /// An address that nobody listens on. The port stays free between here and the service's start because the

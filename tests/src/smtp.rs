@@ -16,6 +16,8 @@ use rcgen::{BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose
 use serde_json::Value;
 use tempfile::TempDir;
 
+use crate::keep;
+
 /// The pages that the links of mails lead to.
 pub mod page {
     pub const VERIFY_EMAIL: &str = "/verify-email";
@@ -85,13 +87,15 @@ impl Received {
             value
         };
         let recipients = sidecar["rcpt_to"].as_array().unwrap();
+        let text = part(&mail, "text/plain").unwrap_or_default();
+        keep::links(&text);
         Self {
             envelope_to: recipients.iter().map(|address| address.as_str().unwrap().to_owned()).collect(),
             envelope_from: sidecar["mail_from"].as_str().unwrap_or_default().to_owned(),
             arrived_at: sidecar["arrived_at"].as_f64().unwrap(),
             message_id: header("Message-ID"),
             subject: header("Subject"),
-            text: part(&mail, "text/plain").unwrap_or_default(),
+            text,
             html: part(&mail, "text/html").unwrap_or_default(),
             headers,
             raw: raw.to_vec(),

@@ -20,6 +20,7 @@ mod log;
 mod logins;
 mod mail;
 mod overload;
+mod overload_long;
 mod owned;
 mod refreshes;
 mod same_time;
@@ -44,7 +45,7 @@ fn main() {
     if cfg!(debug_assertions) {
         println!("these figures mean nothing; run it with --release");
     }
-    let parts: [(&str, fn()); 14] = [
+    let parts: [(&str, fn()); 15] = [
         ("start", start::run),
         ("logins", logins::run),
         ("tokens", tokens::run),
@@ -59,9 +60,19 @@ fn main() {
         (log::NAME, log::run),
         (slow::NAME, slow::run),
         (spray::NAME, spray::run),
+        (overload_long::NAME, overload_long::run),
     ];
     for (name, run) in parts {
-        let long = [log::NAME, mail::NAME, owned::NAME, same_time::NAME, scale::NAME, slow::NAME, spray::NAME];
+        let long = [
+            log::NAME,
+            mail::NAME,
+            overload_long::NAME,
+            owned::NAME,
+            same_time::NAME,
+            scale::NAME,
+            slow::NAME,
+            spray::NAME,
+        ];
         let short = !long.contains(&name);
         if (arguments.is_empty() && short) || arguments.iter().any(|argument| argument == name) {
             println!("== {name}");
