@@ -8,12 +8,17 @@ use doorward_tests::{Client, Database, Service};
 
 use super::{SPAN, closed_loop, figure, runtime};
 
+/// Whose log-ins are counted.
+pub(crate) const EMAIL: &str = "ada@example.com";
+/// As many passwords of one account at once as are tried here.
+pub(crate) const MANY: (&str, &str) = ("LIMITS__PASSWORD_FREE", "100");
+
 pub(crate) fn run() {
     let threads = std::thread::available_parallelism().unwrap().get();
-    let service = Service::start(Database::Sqlite, &[("LIMITS__PASSWORD_FREE", "100")]);
+    let service = Service::start(Database::Sqlite, &[MANY]);
     let client = Client::new(&service.url());
     runtime().block_on(async {
-        client.register("ada@example.com").await.grant();
+        client.register(EMAIL).await.grant();
     });
     let (mut bare, mut through) = (0.0, 0.0);
     // Alternating, so that a busy neighbour slows both.
@@ -54,6 +59,6 @@ fn logins(client: &Client, at_once: usize) -> f64 {
 }
 
 pub(crate) async fn log_in(client: Client) -> Client {
-    client.log_in("ada@example.com").await.grant();
+    client.log_in(EMAIL).await.grant();
     client
 }

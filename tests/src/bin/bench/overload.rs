@@ -6,21 +6,30 @@ use std::time::{Duration, Instant};
 
 use doorward_tests::{Client, Database, Service};
 
+use super::accounts::{self, Standing};
 use super::{closed_loop, figure, logins, memory_mib, quantile, runtime};
 
 /// How long the overload lasts.
 const SPAN: Duration = Duration::from_secs(15);
+/// How many people log in: for one alone, few passwords are tried at once.
+const ACCOUNTS: u32 = 1_000;
 /// How long one of the token-checked requests is after the one before.
 const PAUSE: Duration = Duration::from_millis(5);
 
 pub(crate) fn run() {
     let workers = std::thread::available_parallelism().unwrap().get();
     let capacity = logins::bare_hashes(workers);
-    let service = Service::start(Database::Sqlite, &[("LOG__LEVEL", "warn,doorward::command=info")]);
+    let settings = [("LOG__LEVEL", "warn,doorward::command=info"), ("REGISTRATION__MODE", "verified"), logins::MANY];
+    let service = Service::start(Database::Sqlite, &settings);
     let client = Client::new(&service.url());
     let runtime = runtime();
     let before = memory_mib(service.pid(), "VmRSS");
-    let token = runtime.block_on(async { client.register("ada@example.com").await.grant().access_token });
+    let token = runtime.block_on(async {
+        let mut people: Vec<_> = (0..ACCOUNTS).map(|n| (email(n), Standing::Verified)).collect();
+        people.push((logins::EMAIL.to_owned(), Standing::Verified));
+        accounts::insert(&service, &people).await;
+        client.log_in(logins::EMAIL).await.grant().access_token
+    });
 
     let idle = runtime.block_on(checked(&client, &token, Duration::from_secs(3)));
     report("token-checked request, idle", idle, "-");
@@ -49,6 +58,10 @@ pub(crate) fn run() {
     println!("resident memory before the first hash: {before:.1} MiB; at capacity, without blocks: {base:.1} MiB");
     println!("resident memory at most: {peak:.1} MiB, blocks: {blocks:.1} MiB");
     figure("memory / (base + workers x block)", peak / (base + blocks), "", "at most 1");
+}
+
+fn email(account: u32) -> String {
+    format!("user-{account}@example.com")
 }
 
 fn report(what: &str, mut samples: Vec<Duration>, goal: &str) {
@@ -89,10 +102,10 @@ async fn flood(client: Client, rate: f64, outcomes: Arc<Mutex<BTreeMap<u16, Vec<
         let due = (started.elapsed().as_secs_f64() * rate) as u32;
         while sent < due {
             sent += 1;
-            let (client, outcomes) = (client.clone(), Arc::clone(&outcomes));
+            let (client, outcomes, email) = (client.clone(), Arc::clone(&outcomes), email(sent % ACCOUNTS));
             attempts.push(tokio::spawn(async move {
                 let begun = Instant::now();
-                let status = client.log_in("ada@example.com").await.status.as_u16();
+                let status = client.log_in(&email).await.status.as_u16();
                 outcomes.lock().unwrap().entry(status).or_default().push(begun.elapsed());
             }));
         }
