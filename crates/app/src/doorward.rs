@@ -425,7 +425,7 @@ pub async fn reseal(settings: &Settings, new: &MasterKey) -> Result<usize, Start
 pub async fn verify_events(settings: &Settings, expected: Option<KnownPlace>) -> Result<LogReport, StartError> {
     let store = open_store(&settings.database).await?;
     let root = RootSecret::load(&*store, &Sealer::new(&settings.master_key)).await?;
-    Ok(doorward_auth::verify_events(&*store, &EventChain::new(&root), expected).await?)
+    Ok(doorward_auth::verify_events(&*store, &EventChain::new(&root), expected, SystemClock.now()).await?)
 }
 
 /// Lets the threads that answer requests go before the calling one, which hashes passwords: a hash takes

@@ -1,7 +1,7 @@
 use std::fmt;
 
-use doorward_domain::EventRecord;
 use doorward_domain::store::{ChainEnds, ChainLink, ChainPlace};
+use doorward_domain::{EventRecord, StoreError};
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
@@ -40,6 +40,19 @@ impl EventChain {
         ChainPlace { position, link, tag: self.tag(*b"cut.", position, &link) }
     }
 
+    /// Refuses a chain one of whose ends somebody else has moved: to go on there would make it good.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Corrupt`].
+    pub(crate) fn demand(&self, ends: &ChainEnds) -> Result<(), StoreError> {
+        match self.holds(ends) {
+            (true, true) => Ok(()),
+            (false, _) => Err(broken("its head was moved")),
+            (_, false) => Err(broken("its cut was moved")),
+        }
+    }
+
     /// Whether nobody but the holder of the key put the two ends where they are. Before anything was sealed, and before
     /// anything was cut off, they are at the start.
     pub(crate) fn holds(&self, ends: &ChainEnds) -> (bool, bool) {
@@ -53,6 +66,11 @@ impl EventChain {
     fn tag(&self, end: [u8; 4], position: i64, link: &ChainLink) -> ChainLink {
         keyed_digest(&self.key, &[end.as_slice(), &position.to_be_bytes(), link].concat())
     }
+}
+
+/// The chain is not what Doorward has made. `events verify` tells where.
+pub(crate) fn broken(how: &'static str) -> StoreError {
+    StoreError::Corrupt { what: "chain of the security log", source: how.into() }
 }
 
 impl fmt::Debug for EventChain {

@@ -1,3 +1,5 @@
+use std::sync::OnceLock;
+
 use doorward_domain::store::WriteUnit;
 use doorward_domain::{
     Client, DisplayName, EmailAddress, EventKind, EventReason, MailKind, Password, PasswordRefused, User, UserId,
@@ -118,6 +120,8 @@ impl Auth {
 
         let device = request.device.as_ref().and_then(|text| self.parts().device_tokens.recognise(text));
         let device = self.device_or_new(device)?;
+        // Asked once, however often the unit is tried.
+        let refusal_written = OnceLock::new();
         let added = retrying(|| async {
             let mut unit = self.store().write().await?;
             let added = unit.users().insert_new(&user).await?;
@@ -131,14 +135,18 @@ impl Auth {
                 }
                 let mail = self.new_mail(MailKind::VerifyEmail, &user.email, Some(user.id), client)?;
                 self.queue_requested(&mut *unit, &mail).await?;
-                self.event(EventKind::Register, None, (Some(user.id), session_id), client)?
+                Some(self.event(EventKind::Register, None, (Some(user.id), session_id), client)?)
             } else {
                 if opened.is_none() {
                     self.tell_owner(&mut *unit, &user.email, client).await?;
                 }
-                self.event(EventKind::Register, Some(EventReason::AddressTaken), (None, None), client)?
+                let sort = (EventKind::Register, EventReason::AddressTaken);
+                let is_written = *refusal_written.get_or_init(|| self.refusals().is_written(sort.0, sort.1, now));
+                is_written.then(|| self.event(sort.0, Some(sort.1), (None, None), client)).transpose()?
             };
-            unit.events().append(&event).await?;
+            if let Some(event) = event {
+                unit.events().append(&event).await?;
+            }
             unit.commit().await?;
             Ok(added)
         })

@@ -1,6 +1,7 @@
 use doorward_domain::SecurityEvent;
 use doorward_domain::store::EventSeal;
 
+use crate::event_chain::broken;
 use crate::unit::retrying;
 use crate::{Auth, Fault};
 
@@ -16,7 +17,8 @@ impl Auth {
     ///
     /// # Errors
     ///
-    /// [`Fault::Store`] when the database does not answer.
+    /// [`Fault::Store`] when the database does not answer, or the chain does not end where Doorward has put its end: then
+    /// nothing more is sealed, since a seal behind it would make good what somebody did to it.
     pub async fn seal_events(&self) -> Result<bool, Fault> {
         if !self.store().read().await?.events().has_unsealed().await? {
             return Ok(false);
@@ -24,12 +26,20 @@ impl Auth {
         let chain = &self.parts().event_chain;
         let sealed = retrying(|| async {
             let mut unit = self.store().write().await?;
-            let Some(ends) = unit.events().hold_chain().await? else { return Ok(0) };
+            let Some(ends) = unit.events().hold_chain().await? else {
+                // Somebody else is at it, unless there is nothing to be at.
+                unit.events().chain().await?;
+                return Ok(0);
+            };
+            chain.demand(&ends)?;
+            if !unit.events().sealed(ends.head.position, 1).await?.is_empty() {
+                return Err(broken("there are seals behind its head").into());
+            }
             let records = unit.events().unsealed(SEAL_BATCH).await?;
             let (mut position, mut link) = (ends.head.position, ends.head.link);
             let mut seals = Vec::with_capacity(records.len());
             for record in &records {
-                position += 1;
+                position = position.checked_add(1).ok_or_else(|| broken("its head is past all positions"))?;
                 link = chain.link(&link, position, record);
                 seals.push(EventSeal { position, event_id: record.id, link });
             }
@@ -50,8 +60,8 @@ impl Auth {
 
 #[cfg(test)]
 mod tests {
-    use doorward_domain::store::{ChainEnds, ChainPlace, MockUnit};
-    use doorward_domain::{EventId, EventRecord, MockWebhookTransport, WebhookDelivery};
+    use doorward_domain::store::{ChainEnds, ChainPlace, MockUnit, SealedRecord};
+    use doorward_domain::{EventId, EventRecord, MockWebhookTransport, StoreError, WebhookDelivery};
     use uuid::Uuid;
 
     use super::*;
@@ -89,6 +99,8 @@ mod tests {
         let mut unit = MockUnit::default();
         let ends = held.then(|| ChainEnds { head: head(), cut: ChainPlace::START });
         unit.events.expect_hold_chain().times(1).returning(move || Ok(ends));
+        unit.events.expect_chain().returning(|| Ok(ChainEnds { head: head(), cut: ChainPlace::START }));
+        unit.events.expect_sealed().withf(|after, _| *after == 7).returning(|_, _| Ok(Vec::new()));
         let records = records.to_vec();
         let unsealed = unit.events.expect_unsealed();
         unsealed.withf(|limit| *limit == SEAL_BATCH).returning(move |_| Ok(records.clone()));
@@ -143,6 +155,33 @@ mod tests {
         setup.store.plan_read(waiting(true));
         setup.store.plan_write(sealing(true, &records, &Sealed::default()));
         assert!(setup.auth().seal_events().await.unwrap());
+    }
+
+    #[pollster::test]
+    async fn nothing_is_sealed_behind_an_end_that_somebody_has_moved() {
+        let forged = ChainPlace { position: 3, ..head() };
+        let past = chain().head(i64::MAX, [7; 32]);
+        for (head, cut, behind) in [
+            (forged, ChainPlace::START, false),
+            (head(), ChainPlace { position: 1, ..ChainPlace::START }, false),
+            (ChainPlace::START, ChainPlace::START, true),
+            (head(), ChainPlace::START, true),
+            (past, ChainPlace::START, false),
+        ] {
+            let mut unit = MockUnit::default();
+            unit.events.expect_hold_chain().returning(move || Ok(Some(ChainEnds { head, cut })));
+            let seal = EventSeal { position: 9, event_id: record(9, "login").id, link: [9; 32] };
+            let stray: Vec<_> = behind.then_some(SealedRecord { seal, record: None }).into_iter().collect();
+            let sealed = unit.events.expect_sealed().withf(move |after, _| *after == head.position);
+            sealed.returning(move |_, _| Ok(stray.clone()));
+            unit.events.expect_unsealed().returning(|_| Ok(vec![record(1, "login")]));
+            let setup = Setup::new(RegistrationMode::Verified);
+            setup.store.plan_read(waiting(true));
+            let undone = setup.store.plan_write(unit);
+            let outcome = setup.auth().seal_events().await;
+            assert!(matches!(outcome, Err(Fault::Store(StoreError::Corrupt { .. }))), "{head:?} {cut:?}: {outcome:?}");
+            assert!(!undone.yes());
+        }
     }
 
     #[pollster::test]

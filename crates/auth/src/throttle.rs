@@ -168,8 +168,12 @@ impl Auth {
         user_id: Option<UserId>,
         client: &Client,
     ) -> Result<Attempt, Fault> {
-        let attempt =
-            Attempt { guess: guess.key(&self.parts().throttle_keys), client: self.client_key(ByClient::Login, client) };
+        let client_key = match guess {
+            // Strangers who come from the same address must not keep a user out where the user is known.
+            Guess::Device(..) => None,
+            Guess::Address(_) | Guess::Session(_) => self.client_key(ByClient::Login, client),
+        };
+        let attempt = Attempt { guess: guess.key(&self.parts().throttle_keys), client: client_key };
         let policy = &self.settings().throttles.guesses;
         let now = self.now();
         let refused = retrying(|| async {

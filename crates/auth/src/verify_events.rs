@@ -1,4 +1,5 @@
 use std::fmt;
+use std::time::Duration;
 
 use doorward_domain::store::{ChainEnds, ChainLink, LooseEvent, SealedRecord};
 use doorward_domain::{EventId, Store, Timestamp};
@@ -7,6 +8,9 @@ use crate::{EventChain, Fault};
 
 /// How many entries are read at once.
 const PAGE: u32 = 20_000;
+
+/// How long an entry may wait for its seal; within two seconds it gets it where a node runs.
+const LONGEST_WAIT: Duration = Duration::from_mins(1);
 
 /// What is wrong with the security log, and where.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,6 +56,21 @@ pub enum LogFinding {
         /// The entry.
         event_id: EventId,
     },
+    /// An entry waits for its seal for longer than a minute, or once more.
+    Waiting {
+        /// The entry.
+        event_id: EventId,
+    },
+    /// An entry has a seal that is not on the chain.
+    OffTheChain {
+        /// The entry.
+        event_id: EventId,
+    },
+    /// The place that was expected was deleted by age, so nobody can tell.
+    TooOld {
+        /// The position of that place.
+        position: i64,
+    },
     /// The chain does not go through the place that was expected.
     NotExpected {
         /// The position of that place.
@@ -63,7 +82,9 @@ impl fmt::Display for LogFinding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Changed { position, event_id } => write!(f, "position {position}: event {event_id} was changed"),
-            Self::Removed { position, event_id } => write!(f, "position {position}: event {event_id} was removed"),
+            Self::Removed { position, event_id } => {
+                write!(f, "position {position}: event {event_id} was removed, or made unreadable")
+            }
             Self::Missing { from, to } if from == to => {
                 write!(f, "position {from}: the event and its seal were removed")
             }
@@ -76,6 +97,19 @@ impl fmt::Display for LogFinding {
             }
             Self::Unsealed { event_id } => write!(f, "event {event_id} was put into the log by somebody else"),
             Self::Vanished { event_id } => write!(f, "event {event_id} was removed before it was sealed"),
+            Self::Waiting { event_id } => {
+                write!(
+                    f,
+                    "event {event_id} waits for its seal for more than a minute: no node seals, or it is kept from it"
+                )
+            }
+            Self::OffTheChain { event_id } => write!(f, "event {event_id} has a seal that is not on the chain"),
+            Self::TooOld { position } => {
+                write!(
+                    f,
+                    "position {position} was deleted by age: whether it was the one that was expected is not known"
+                )
+            }
             Self::NotExpected { position } => write!(f, "position {position}: this is not the log that was expected"),
         }
     }
@@ -132,10 +166,13 @@ pub async fn verify_events(
     store: &dyn Store,
     chain: &EventChain,
     expected: Option<KnownPlace>,
+    now: Timestamp,
 ) -> Result<LogReport, Fault> {
     // The end first: what is sealed while this reads lies behind it and is left for the next time.
-    let ends = store.read().await?.events().chain().await?;
-    let loose = store.read().await?.events().loose(1_000).await?;
+    let mut unit = store.read().await?;
+    let ends = unit.events().chain().await?;
+    let loose = unit.events().loose(now.minus(LONGEST_WAIT), 1_000).await?;
+    drop(unit);
     let ChainEnds { head, cut } = ends;
     let mut walk = Walk {
         chain,
@@ -153,24 +190,22 @@ pub async fn verify_events(
     };
     let (head_holds, cut_holds) = chain.holds(&ends);
     if !cut_holds {
-        walk.report.add(LogFinding::CutMoved { position: cut.position + 1 });
+        walk.report.add(LogFinding::CutMoved { position: cut.position.saturating_add(1) });
+    }
+    if let Some(place) = expected.filter(|place| place.position < cut.position) {
+        walk.report.add(LogFinding::TooOld { position: place.position });
     }
     walk.expect(cut.position, &cut.link);
     loop {
         let page = store.read().await?.events().sealed(walk.position, PAGE).await?;
-        let full = page.len() == PAGE as usize;
-        for sealed in page {
-            if sealed.seal.position > head.position && head_holds {
-                break;
-            }
-            walk.step(&sealed);
-        }
-        if !full || walk.position >= head.position && head_holds {
+        let on_chain = page.iter().take_while(|sealed| sealed.seal.position <= head.position);
+        let walked = on_chain.inspect(|sealed| walk.step(sealed)).count();
+        if walked < PAGE as usize {
             break;
         }
     }
     if walk.position < head.position {
-        walk.report.add(LogFinding::Missing { from: walk.position + 1, to: head.position });
+        walk.report.add(LogFinding::Missing { from: walk.position.saturating_add(1), to: head.position });
     }
     let ends_there = walk.before.is_none_or(|link| link == head.link);
     if !head_holds || walk.position == head.position && !ends_there {
@@ -183,6 +218,8 @@ pub async fn verify_events(
         walk.report.add(match loose {
             LooseEvent::Unsealed(event_id) => LogFinding::Unsealed { event_id },
             LooseEvent::Vanished(event_id) => LogFinding::Vanished { event_id },
+            LooseEvent::Waiting(event_id) => LogFinding::Waiting { event_id },
+            LooseEvent::OffTheChain(event_id) => LogFinding::OffTheChain { event_id },
         });
     }
     Ok(walk.report)
@@ -202,8 +239,9 @@ struct Walk<'a> {
 impl Walk<'_> {
     fn step(&mut self, sealed: &SealedRecord) {
         let SealedRecord { seal, record } = sealed;
-        if seal.position > self.position + 1 {
-            self.report.add(LogFinding::Missing { from: self.position + 1, to: seal.position - 1 });
+        let next = self.position.saturating_add(1);
+        if seal.position > next {
+            self.report.add(LogFinding::Missing { from: next, to: seal.position.saturating_sub(1) });
             self.before = None;
         }
         match (record, self.before) {

@@ -126,6 +126,8 @@ names! {
         OtherOrigin = "other_origin",
         /// The user does not have the role that it takes.
         MissingRole = "missing_role",
+        /// The client had gone, or the time was over, before there was an answer.
+        Abandoned = "abandoned",
         /// Something went wrong that nobody foresaw.
         UnexpectedError = "unexpected_error",
     }

@@ -5,7 +5,7 @@ use std::str::FromStr;
 use axum::extract::{ConnectInfo, FromRequestParts};
 use axum::http::header::USER_AGENT;
 use axum::http::request::Parts;
-use axum::http::{Extensions, HeaderMap};
+use axum::http::{Extensions, HeaderMap, HeaderValue};
 use doorward_domain::{Client, RequestId, UserAgent};
 use ipnet::IpNet;
 
@@ -65,32 +65,33 @@ impl ClientAddress {
         let found = match &trusted.proxies {
             Proxies::Hops(0) => None,
             // The last proxy is the peer, and what it wrote is where the one before it, or the client, came from.
-            Proxies::Hops(hops) => hops_from_right(headers, trusted.header)
-                .and_then(|chain| chain.into_iter().nth(usize::from(*hops) - 1).flatten()),
+            Proxies::Hops(hops) => {
+                hops_from_right(headers, trusted.header).into_iter().nth(usize::from(*hops) - 1).flatten()
+            }
             Proxies::Networks(networks) => {
                 let is_trusted = |address: IpAddr| networks.iter().any(|network| network.contains(&address));
-                match hops_from_right(headers, trusted.header) {
-                    Some(chain) if is_trusted(peer) => {
-                        chain.into_iter().find(|hop| hop.is_none_or(|address| !is_trusted(address))).flatten()
-                    }
-                    _ => None,
-                }
+                let mut chain = hops_from_right(headers, trusted.header).into_iter();
+                is_trusted(peer)
+                    .then(|| chain.find(|hop| hop.is_none_or(|address| !is_trusted(address))))
+                    .flatten()
+                    .flatten()
             }
         };
         Self(found.unwrap_or(peer))
     }
 }
 
-/// Every hop that the header names, the nearest first, `None` for one that cannot be read; nothing for a header that is not
-/// text. Several headers are one list, in order (RFC 9110 section 5.3).
-fn hops_from_right(headers: &HeaderMap, header: ForwardedHeader) -> Option<Vec<Option<IpAddr>>> {
+/// Every hop that the header names, the nearest first, `None` for one that cannot be read. Several headers are one list, in
+/// order (RFC 9110 section 5.3). Each hop is read by itself: what a client puts to the left hides nothing on the right.
+fn hops_from_right(headers: &HeaderMap, header: ForwardedHeader) -> Vec<Option<IpAddr>> {
     let (name, read): (_, fn(&str) -> Option<IpAddr>) = match header {
         ForwardedHeader::XForwardedFor => ("x-forwarded-for", |hop| IpAddr::from_str(hop).ok()),
         ForwardedHeader::Forwarded => ("forwarded", forwarded_for),
     };
-    let lines: Vec<&str> = headers.get_all(name).iter().map(|line| line.to_str()).collect::<Result<_, _>>().ok()?;
-    let hops = lines.iter().rev().flat_map(|line| line.rsplit(','));
-    Some(hops.map(|hop| read(hop.trim()).map(|address| address.to_canonical())).collect())
+    let lines: Vec<&[u8]> = headers.get_all(name).iter().map(HeaderValue::as_bytes).collect();
+    let hops = lines.iter().rev().flat_map(|line| line.rsplit(|byte| *byte == b','));
+    let read = |hop| read(std::str::from_utf8(hop).ok()?.trim()).map(|address| address.to_canonical());
+    hops.map(read).collect()
 }
 
 /// The address in an element of `Forwarded` (RFC 7239 section 4), with or without a port; `None` for an obfuscated or unknown
@@ -158,8 +159,6 @@ fn peer(extensions: &Extensions) -> Option<IpAddr> {
 
 #[cfg(test)]
 mod tests {
-    use axum::http::HeaderValue;
-
     use super::*;
 
     fn networks() -> Proxies {
@@ -195,6 +194,10 @@ mod tests {
             (&["1.1.1.1", "198.51.100.7"][..], "198.51.100.7"),
             (&["2001:db8::1, fd00::2"][..], "2001:db8::1"),
             (&["10.1.1.1"][..], "10.0.0.1"),
+            // What somebody has put to the left of it is not looked at, whatever it is.
+            (&["\u{e9}, 198.51.100.7"][..], "198.51.100.7"),
+            (&["\u{e9}", "198.51.100.7"][..], "198.51.100.7"),
+            (&["junk, , 198.51.100.7"][..], "198.51.100.7"),
         ] {
             assert_eq!(resolve("10.0.0.1", forwarded), expected, "{forwarded:?}");
         }

@@ -16,6 +16,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use doorward_auth::Auth;
 use doorward_domain::{Client, EventReason, RequestId};
+use tokio::runtime::Handle;
 use tracing::Instrument;
 
 use crate::client::ComesFrom;
@@ -54,7 +55,11 @@ pub(crate) async fn every_request(
                 record(&auth, EventReason::ClientLimit, &client).await;
                 return Problem::from(refused).into_response();
             }
-            next.run(request).await
+            let mut unanswered =
+                Unanswered { auth: auth.clone(), client: client.clone(), is_answered: method.is_safe() };
+            let response = next.run(request).await;
+            unanswered.is_answered = true;
+            response
         };
         let answering = tokio::time::timeout(config.limits.request_timeout, work);
         let response = answering.await.unwrap_or_else(|_| {
@@ -79,6 +84,26 @@ pub(crate) async fn every_request(
     let mut response = name_request(response, &id);
     add_headers(response.headers_mut(), &id, &config);
     response
+}
+
+/// A request that has not been answered yet. Who hangs up, or takes too long, has been at work all the same: a password
+/// that was counted must not go without an entry.
+struct Unanswered {
+    auth: Auth,
+    client: Client,
+    is_answered: bool,
+}
+
+impl Drop for Unanswered {
+    fn drop(&mut self) {
+        let Ok(runtime) = Handle::try_current() else { return };
+        if self.is_answered {
+            return;
+        }
+        let (auth, client) = (self.auth.clone(), self.client.clone());
+        tracing::info!("request abandoned");
+        runtime.spawn(async move { record(&auth, EventReason::Abandoned, &client).await }.in_current_span());
+    }
 }
 
 /// Why a request was refused, or failed, where no use case has seen it (ASVS 16.3).

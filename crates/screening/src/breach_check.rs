@@ -146,15 +146,19 @@ impl BreachCheck {
 /// The count of a suffix in a range, 0 where it is missing. What has the count 0 itself is padding. Every line is read, so
 /// that a page of something else is not taken for a range without the password.
 fn find(range: &str, suffix: &str) -> Result<u64, NoAnswer> {
-    let mut found = 0;
+    // There is padding at least: nothing at all is no range.
+    if range.trim().is_empty() {
+        return Err(NoAnswer::Malformed);
+    }
+    let mut found: u64 = 0;
     for line in range.lines().filter(|line| !line.is_empty()) {
         let (listed, count) = line.split_once(':').ok_or(NoAnswer::Malformed)?;
         if listed.len() != suffix.len() || !listed.bytes().all(|byte| byte.is_ascii_hexdigit()) {
             return Err(NoAnswer::Malformed);
         }
-        let count = count.trim_end().parse().map_err(|_| NoAnswer::Malformed)?;
+        let count: u64 = count.trim_end().parse().map_err(|_| NoAnswer::Malformed)?;
         if listed.eq_ignore_ascii_case(suffix) {
-            found = count;
+            found = found.max(count);
         }
     }
     Ok(found)

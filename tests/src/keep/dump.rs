@@ -51,7 +51,9 @@ async fn sqlite(url: &str) -> Result<String, sqlx::Error> {
             write!(text, "{table}.{column}: {}", String::from_utf8_lossy(&value)).unwrap();
             if kind == "blob" {
                 text.push_str(" = ");
-                value.iter().for_each(|byte| write!(text, "{byte:02x}").unwrap());
+                for byte in &value {
+                    write!(text, "{byte:02x}").unwrap();
+                }
             }
             text.push('\n');
         }

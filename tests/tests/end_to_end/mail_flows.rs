@@ -322,7 +322,9 @@ async fn a_deleted_account_leaves_its_address_free() {
 
 #[tokio::test]
 async fn an_owner_is_told_of_what_may_not_have_been_them() {
-    on_both(&[("SESSIONS__REUSE_WINDOW", "0s")], async |_, client, sink| {
+    // More wrong passwords than are usually looked at without a delay.
+    let settings = [("SESSIONS__REUSE_WINDOW", "0s"), ("LIMITS__PASSWORD_FREE", "100")];
+    on_both(&settings, async |_, client, sink| {
         let address = "ada@example.com";
         verified(&client, sink, address).await;
         let log_in_from = async |device: &str| {

@@ -53,7 +53,11 @@ impl Browser {
         }
         let response = request.send().await.unwrap();
         let header = |name: &str| response.headers().get(name).map(|value| value.to_str().unwrap().to_owned());
-        let (status, location, set) = (response.status().as_u16(), header("location"), header("set-cookie"));
+        let (status, location) = (response.status().as_u16(), header("location"));
+        // The session's alone: that a device is known again is tested by itself.
+        let mut cookies =
+            response.headers().get_all("set-cookie").iter().map(|value| value.to_str().unwrap().to_owned());
+        let set = cookies.find(|cookie| !cookie.contains("doorward-device="));
         if let Some(cookie) = &set {
             let (pair, _) = cookie.split_once(';').unwrap();
             self.cookie = (!pair.ends_with('=')).then(|| pair.to_owned());

@@ -96,11 +96,13 @@ async fn every_tampering_is_found_and_named() {
             ("position 4:", "was removed"),
             ("position 6:", "was changed"),
             ("position 7:", "was changed"),
+            // The one behind them follows another one now.
+            ("position 8:", "was changed"),
             ("position 9:", "and its seal were removed"),
         ] {
             assert!(found.iter().any(|found| found.starts_with(place) && found.contains(what)), "{place} {found:?}");
         }
-        assert_eq!(found.len(), 6, "{found:?}");
+        assert_eq!(found.len(), 7, "{found:?}");
 
         // The end cut off, and the chain's end put where it would fit.
         table
@@ -132,6 +134,77 @@ async fn what_was_put_in_or_taken_out_past_the_chain_is_found() {
         let found = findings(&service);
         assert!(found.len() == 1 && found[0].contains("put into the log by somebody else"), "{found:?}");
     }
+}
+
+/// What was done to the log is not made good by what the service does next: to seal, and to delete by age.
+#[tokio::test]
+async fn the_service_makes_no_tampering_good() {
+    for database in Database::BOTH {
+        for tampering in [
+            // The end cut off, with the chain's end where it would fit.
+            "DELETE FROM events WHERE id IN (SELECT event_id FROM event_seals WHERE position > 3); \
+             DELETE FROM event_seals WHERE position > 3; UPDATE event_chain SET head_position = 3, \
+             head_link = (SELECT link FROM event_seals WHERE position = 3)",
+            // The last ones changed and put back among those that wait.
+            "UPDATE events SET ip = '192.0.2.9' WHERE id IN (SELECT event_id FROM event_seals WHERE position > 9); \
+             INSERT INTO event_queue SELECT event_id FROM event_seals WHERE position > 9; \
+             DELETE FROM event_seals WHERE position > 9",
+            // All of it changed, and the chain as if nothing had been sealed.
+            "UPDATE events SET ip = '192.0.2.9'; UPDATE event_chain SET head_position = 0, \
+             head_link = (SELECT cut_link FROM event_chain), head_tag = (SELECT cut_tag FROM event_chain)",
+            // Seals beside the chain, and one in the way.
+            "UPDATE event_seals SET position = -7 WHERE position = 3",
+            "UPDATE event_seals SET position = 1000000 WHERE position = 12",
+            "UPDATE event_chain SET head_position = 9223372036854775807",
+            // The oldest made to look as if they had to go.
+            "UPDATE events SET at = 1 WHERE id IN (SELECT event_id FROM event_seals WHERE position < 7)",
+            "DELETE FROM event_chain",
+        ] {
+            let (mut service, table) = filled(database).await;
+            unprotect(&table).await;
+            table.run(tampering).await;
+            assert!(!service.command(&["events", "verify"]).status.success(), "{database:?} {tampering}: not found");
+            Client::new(&service.url()).log_in_with("ada@example.com", "a wrong one").await.answered(401);
+            service.terminate();
+            service.start_again();
+            // Both steps run at the start; another one after a second.
+            tokio::time::sleep(Duration::from_millis(2_500)).await;
+            assert!(!service.command(&["events", "verify"]).status.success(), "{database:?} {tampering}: made good");
+            Client::new(&service.url()).log_in("ada@example.com").await.answered(200);
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_entry_that_nobody_can_read_hides_no_other() {
+    let (service, table) = filled(Database::Sqlite).await;
+    unprotect(&table).await;
+    let at = |position| format!("(SELECT event_id FROM event_seals WHERE position = {position})");
+    table
+        .run(&format!(
+            "UPDATE events SET user_agent = CAST(x'ff' AS TEXT) WHERE id = {}; UPDATE events SET kind = 'later' WHERE id = {}",
+            at(4),
+            at(6)
+        ))
+        .await;
+    let found = findings(&service);
+    assert!(found.len() == 2 && found[0].contains("position 4") && found[1].contains("position 6"), "{found:?}");
+    assert_eq!(service.succeed(&["events", "list"]).lines().count(), 10);
+    assert_eq!(service.succeed(&["events", "export"]).lines().count(), 12);
+    let client = Client::new(&service.url());
+    let token = client.log_in("ada@example.com").await.grant().access_token;
+    let bearer = format!("Bearer {token}");
+    let headers = [("authorization", bearer.as_str())];
+    client.send(Method::GET, "/api/auth/events", &headers, None).await.unwrap().answered(200);
+}
+
+#[tokio::test]
+async fn what_waits_for_its_seal_too_long_is_found() {
+    let (mut service, table) = filled(Database::Sqlite).await;
+    service.terminate();
+    table.run("INSERT INTO events (id, at, kind) VALUES (randomblob(16), 1, 'login')").await;
+    let found = findings(&service);
+    assert!(found.len() == 1 && found[0].contains("waits for its seal"), "{found:?}");
 }
 
 #[tokio::test]
@@ -193,13 +266,22 @@ async fn old_entries_go_and_the_rest_can_still_be_verified() {
         while doorward.auth.seal_events().await.unwrap() {}
         assert!(!doorward.auth.forget_events(Duration::from_hours(49)).await.unwrap());
         let chain = EventChain::new(&root(&doorward).await);
-        let report = verify_events(&*doorward.store, &chain, None).await.unwrap();
+        let report =
+            verify_events(&*doorward.store, &chain, None, doorward_domain::Clock::now(&*doorward.clock)).await.unwrap();
         assert_eq!((report.sealed, report.cut, report.found), (10, 0, 0), "{report:?}");
         while doorward.auth.forget_events(Duration::from_hours(24)).await.unwrap() {}
-        let report = verify_events(&*doorward.store, &chain, None).await.unwrap();
+        let report =
+            verify_events(&*doorward.store, &chain, None, doorward_domain::Clock::now(&*doorward.clock)).await.unwrap();
         assert_eq!((report.sealed, report.cut, report.found), (3, 7, 0), "{report:?}");
         let other = EventChain::new(&RootSecret::generate(&doorward::SystemEntropy).unwrap());
-        assert!(verify_events(&*doorward.store, &other, None).await.unwrap().found > 0, "any key fits the chain");
+        assert!(
+            verify_events(&*doorward.store, &other, None, doorward_domain::Clock::now(&*doorward.clock))
+                .await
+                .unwrap()
+                .found
+                > 0,
+            "any key fits the chain"
+        );
         let user = log_in(&doorward, "ada@example.com").await;
         let current = doorward.auth.authenticate(&user.access_token.text).unwrap();
         let events = doorward.auth.events(&current, ListEvents::default()).await.unwrap().events;

@@ -388,7 +388,9 @@ async fn what_is_another_s_is_as_if_it_were_not_there_and_the_attempt_is_on_reco
 
         assert_eq!(client.tasks(&ada.access_token, "").await.json()["tasks"], json!([before]));
         assert_eq!(ids(&client.tasks(&eve.access_token, "").await.json()), [own]);
-        assert_eq!(refusals(service, &eve, "other_owner").await, other_owner);
+        // What comes in a crowd within seconds is written in full up to 50 times, and counted then.
+        let in_full = refusals(service, &eve, "other_owner").await;
+        assert!((50..=other_owner).contains(&in_full), "{in_full} of {other_owner}");
         assert_eq!(refusals(service, &eve, "unknown_resource").await, unknown_resource);
         assert_eq!(refusals(service, &ada, "unknown_resource").await, 0);
     })

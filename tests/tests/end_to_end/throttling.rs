@@ -1,6 +1,7 @@
 //! Guessing comes to nothing, on one node or many, from one address or many; and nobody is locked out by it.
 
 use std::collections::BTreeMap;
+use std::io::Write as _;
 use std::time::{Duration, Instant};
 
 use doorward_tests::{Answer, Client, Database, PASSWORD, Service, SmtpSink, Table};
@@ -138,6 +139,53 @@ async fn who_reads_the_account_s_mail_gets_in_however_many_guess() {
         let body = json!({ "email": email, "password": "another horse, another staple" });
         let answer = client.send(Method::POST, "/api/auth/login", &[("cookie", cookie)], Some(&body)).await.unwrap();
         answer.answered(200);
+    }
+}
+
+#[tokio::test]
+async fn strangers_at_the_same_address_keep_nobody_out_who_is_known() {
+    for database in Database::BOTH {
+        let service = start(database, &[("LIMITS__LOGIN_BY_CLIENT", "3/1h")]);
+        let client = Client::new(&service.url());
+        client.register("ada@example.com").await.grant();
+        let device = device_token(&client, "ada@example.com").await;
+        for n in 0..3 {
+            client.log_in_with(&format!("nobody-{n}@example.com"), WRONG).await.answered(401);
+        }
+        client.log_in("ada@example.com").await.refused(429, "rate_limited");
+        log_in_from_device(&client, "ada@example.com", PASSWORD, &device).await.answered(200);
+        // The token is no way past the limit: it has a count of its own, and somebody else's is none.
+        log_in_from_device(&client, "nobody-3@example.com", WRONG, &device).await.refused(429, "rate_limited");
+        for _ in 0..5 {
+            log_in_from_device(&client, "ada@example.com", WRONG, &device).await.answered(401);
+        }
+        log_in_from_device(&client, "ada@example.com", PASSWORD, &device).await.refused(429, "rate_limited");
+    }
+}
+
+#[tokio::test]
+async fn a_guess_whose_client_hangs_up_is_on_record() {
+    let service = start(Database::Sqlite, &[]);
+    let table = Table::of(&service).await;
+    for n in 0..20 {
+        let body = json!({ "email": format!("ada-{n}@example.com"), "password": WRONG }).to_string();
+        let length = body.len();
+        let head = "POST /api/auth/login HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length:";
+        let mut stream = std::net::TcpStream::connect(service.address).unwrap();
+        stream.write_all(format!("{head} {length}\r\n\r\n{body}").as_bytes()).unwrap();
+        // Until the password has been counted, and so is about to be hashed.
+        let begun = Instant::now();
+        while table.number("SELECT count(*) FROM password_guesses").await <= n {
+            assert!(begun.elapsed() < Duration::from_secs(10), "not counted: {}", service.log());
+        }
+        drop(stream);
+    }
+    let entries = "SELECT count(*) FROM events WHERE kind = 'login' AND reason = 'unknown_account' \
+         OR kind = 'request' AND reason = 'abandoned' AND ip = '127.0.0.1'";
+    let begun = Instant::now();
+    while table.number(entries).await < 20 {
+        assert!(begun.elapsed() < Duration::from_secs(10), "{} of 20", table.number(entries).await);
+        tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
 

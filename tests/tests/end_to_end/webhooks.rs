@@ -197,11 +197,11 @@ async fn a_node_delivers_what_another_leased_and_died_with() {
     client.log_in("ada@example.com").await.grant();
     // Held by an endpoint that does not answer, and so leased.
     receiver.wait_for(1, |_| true, SOON).await;
-    let other = one.another_node();
     one.kill();
     receiver.release();
     let killed = Instant::now();
-    for kind in ["register", "login"] {
+    let other = one.another_node();
+    for kind in ["key_rotate", "register", "login"] {
         let delivered = |webhook: &ReceivedWebhook| webhook.tells_of(kind) && webhook.at > killed;
         let delivered = receiver.wait_for(1, delivered, AFTER_LEASE).await;
         assert!(delivered[0].verifies(WEBHOOK_SECRET, unix_seconds()));

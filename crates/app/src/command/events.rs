@@ -80,15 +80,19 @@ async fn export(store: &dyn Store, after: i64) -> anyhow::Result<()> {
     let mut out = std::io::BufWriter::new(std::io::stdout().lock());
     let mut position = after;
     loop {
-        let page = store.read().await?.events().sealed(position, PAGE).await?;
+        let mut unit = store.read().await?;
+        let head = unit.events().chain().await?.head.position;
+        let page = unit.events().sealed(position, PAGE).await?;
+        drop(unit);
         let full = page.len() == PAGE as usize;
-        for sealed in page {
+        // What stands behind the head is not on the chain.
+        for sealed in page.into_iter().take_while(|sealed| sealed.seal.position <= head) {
             position = sealed.seal.position;
             let event = sealed.record.map(View::from);
             let line = Exported { position, link: hex(&sealed.seal.link), event };
             writeln!(out, "{}", serde_json::to_string(&line)?)?;
         }
-        if !full {
+        if !full || position >= head {
             return Ok(out.flush()?);
         }
     }

@@ -1,6 +1,6 @@
 use async_trait::async_trait;
 
-use crate::{EventId, EventRecord, SecurityEvent, StoreError, UserId};
+use crate::{EventId, EventRecord, SecurityEvent, StoreError, Timestamp, UserId};
 
 /// A link of the chain: what ties an entry of the log to all that were sealed before it.
 pub type ChainLink = [u8; 32];
@@ -47,17 +47,21 @@ pub struct EventSeal {
 pub struct SealedRecord {
     /// The seal.
     pub seal: EventSeal,
-    /// The entry; `None` where it is gone.
+    /// The entry; `None` where it is gone, or nothing that can be read.
     pub record: Option<EventRecord>,
 }
 
-/// An entry that is neither sealed nor waits to be, and nobody but an intruder leaves one.
+/// What stands beside the chain, and nobody but an intruder leaves there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LooseEvent {
     /// It was put into the log past all that Doorward does.
     Unsealed(EventId),
     /// It was removed before it was sealed.
     Vanished(EventId),
+    /// It waits to be sealed since before the given moment, or has a seal already.
+    Waiting(EventId),
+    /// There is a seal behind the head, or in front of the cut.
+    OffTheChain(EventId),
 }
 
 /// The security log. Entries are added and never changed; only those up to the cut can be deleted.
@@ -67,7 +71,7 @@ pub trait EventLog: Send {
     /// Adds an entry, which waits to be sealed from the moment when the unit commits.
     async fn append(&mut self, event: &SecurityEvent) -> Result<(), StoreError>;
 
-    /// The newest entries, newest first.
+    /// The newest entries, newest first, without those that this version does not know.
     async fn newest(&mut self, limit: u32) -> Result<Vec<SecurityEvent>, StoreError>;
 
     /// The newest entries that concern the user, newest first; only those before `before` where that is given. Refreshes
@@ -99,8 +103,9 @@ pub trait EventLog: Send {
     /// Up to `limit` entries that were sealed behind this position, in the order of the chain.
     async fn sealed(&mut self, after: i64, limit: u32) -> Result<Vec<SealedRecord>, StoreError>;
 
-    /// Up to `limit` entries that are neither sealed nor wait to be.
-    async fn loose(&mut self, limit: u32) -> Result<Vec<LooseEvent>, StoreError>;
+    /// Up to `limit` of what stands beside the chain. An entry may wait to be sealed when it is not older than
+    /// `waiting_since`.
+    async fn loose(&mut self, waiting_since: Timestamp, limit: u32) -> Result<Vec<LooseEvent>, StoreError>;
 
     /// Moves the cut and deletes the entries up to it, with their seals. The unit MUST hold the chain.
     async fn cut(&mut self, cut: &ChainPlace) -> Result<(), StoreError>;

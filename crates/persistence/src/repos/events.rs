@@ -1,6 +1,6 @@
 use async_trait::async_trait;
 use doorward_domain::store::{ChainEnds, ChainPlace, EventLog, EventSeal, LooseEvent, SealedRecord};
-use doorward_domain::{EventId, EventRecord, SecurityEvent, SessionId, StoreError, UserId};
+use doorward_domain::{EventId, EventRecord, SecurityEvent, SessionId, StoreError, Timestamp, UserId};
 use serde_json::json;
 use uuid::Uuid;
 
@@ -43,8 +43,10 @@ fn record<D: Dialect>(row: &D::Row) -> Result<EventRecord, StoreError> {
     })
 }
 
-fn event<D: Dialect>(row: &D::Row) -> Result<SecurityEvent, StoreError> {
-    record::<D>(row)?.try_into().map_err(corrupt("event"))
+/// The entry as this version knows it; `None` for one that a later version wrote, or somebody made unreadable: that must
+/// not hide the others.
+fn known<D: Dialect>(row: &D::Row) -> Option<SecurityEvent> {
+    record::<D>(row).ok()?.try_into().ok()
 }
 
 fn bytes<D: Dialect>(row: &D::Row, name: &'static str) -> Result<[u8; 32], StoreError> {
@@ -100,7 +102,7 @@ impl<D: Dialect> EventLog for Unit<D> {
                 .bind(i64::from(limit))
                 .fetch_all(self.connection())
                 .await?;
-        rows.iter().map(event::<D>).collect()
+        Ok(rows.iter().filter_map(known::<D>).collect())
     }
 
     async fn of_user(
@@ -120,7 +122,7 @@ impl<D: Dialect> EventLog for Unit<D> {
         .bind(i64::from(limit))
         .fetch_all(self.connection())
         .await?;
-        rows.iter().map(event::<D>).collect()
+        Ok(rows.iter().filter_map(known::<D>).collect())
     }
 
     async fn has_unsealed(&mut self) -> Result<bool, StoreError> {
@@ -193,28 +195,38 @@ impl<D: Dialect> EventLog for Unit<D> {
                 Ok(SealedRecord {
                     // A link of another length is none, and breaks the chain as any other wrong one.
                     seal: EventSeal { position, event_id, link: bytes::<D>(row, "link").unwrap_or_default() },
-                    record: there.then(|| record::<D>(row)).transpose()?,
+                    // What somebody made unreadable is no entry any more, and the others can still be looked at.
+                    record: there.then(|| record::<D>(row).ok()).flatten(),
                 })
             })
             .collect()
     }
 
-    async fn loose(&mut self, limit: u32) -> Result<Vec<LooseEvent>, StoreError> {
+    async fn loose(&mut self, waiting_since: Timestamp, limit: u32) -> Result<Vec<LooseEvent>, StoreError> {
         let rows = Statement::<D>::new(
-            "SELECT e.id, CAST(0 AS bigint) AS vanished FROM events e \
+            "SELECT e.id, CAST(0 AS bigint) AS how FROM events e \
              WHERE NOT EXISTS (SELECT 1 FROM event_seals s WHERE s.event_id = e.id) \
              AND NOT EXISTS (SELECT 1 FROM event_queue q WHERE q.event_id = e.id) \
              UNION ALL SELECT q.event_id, CAST(1 AS bigint) FROM event_queue q \
-             WHERE NOT EXISTS (SELECT 1 FROM events e WHERE e.id = q.event_id) LIMIT $1",
+             WHERE NOT EXISTS (SELECT 1 FROM events e WHERE e.id = q.event_id) \
+             UNION ALL SELECT q.event_id, CAST(2 AS bigint) FROM event_queue q JOIN events e ON e.id = q.event_id \
+             WHERE e.at < $2 OR EXISTS (SELECT 1 FROM event_seals s WHERE s.event_id = q.event_id) \
+             UNION ALL SELECT s.event_id, CAST(3 AS bigint) FROM event_seals s JOIN event_chain c ON c.id = 1 \
+             WHERE s.position > c.head_position OR s.position <= c.cut_position LIMIT $1",
         )
         .bind(i64::from(limit))
+        .bind(waiting_since.unix_micros())
         .fetch_all(self.connection())
         .await?;
         rows.iter()
             .map(|row| {
                 let id = EventId::from_uuid(column::<D, _>(row, "id")?);
-                let vanished = column::<D, Option<i64>>(row, "vanished")? == Some(1);
-                Ok(if vanished { LooseEvent::Vanished(id) } else { LooseEvent::Unsealed(id) })
+                Ok(match column::<D, Option<i64>>(row, "how")? {
+                    Some(1) => LooseEvent::Vanished(id),
+                    Some(2) => LooseEvent::Waiting(id),
+                    Some(3) => LooseEvent::OffTheChain(id),
+                    _ => LooseEvent::Unsealed(id),
+                })
             })
             .collect()
     }

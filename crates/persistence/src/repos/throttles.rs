@@ -8,13 +8,14 @@ use super::{column, moment};
 use crate::dialect::{Dialect, Statement};
 use crate::unit::Unit;
 
+// What is free waits for nothing, or one of two at the same moment would be refused whose clock was read first.
 // The delay doubles with each guess until it is the longest; the last parameter but one says after how many that is.
 const BEGIN_GUESS: &str = "INSERT INTO password_guesses AS g (key, guesses, next_at, last_at, kept) \
      VALUES ($1, 1, $2, $3, $4) ON CONFLICT (key) DO UPDATE SET guesses = g.guesses + 1, last_at = $3, \
      kept = (g.kept OR excluded.kept), next_at = $3 + CASE WHEN g.guesses + 1 < $5 THEN 0 \
      WHEN g.guesses + 1 - $5 >= $8 THEN $7 \
      ELSE $6 * (CAST(1 AS bigint) << CAST(g.guesses + 1 - $5 AS integer)) END \
-     WHERE g.next_at <= $3 AND g.guesses < $9";
+     WHERE (g.next_at <= $3 OR g.guesses < $5) AND g.guesses < $9";
 
 fn micros(duration: Duration) -> i64 {
     i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
