@@ -53,7 +53,7 @@ async fn verify(database: Database) {
     figure("a sound log is verified in", took.as_secs_f64(), " s", "under 10 s");
 
     // Every hundredth part of the log has one entry changed, removed, or put in another's place.
-    let mut tampered = BTreeSet::new();
+    let (mut tampered, mut behind) = (BTreeSet::new(), BTreeSet::new());
     match database {
         Database::Sqlite => table.run("DROP TRIGGER events_keep; DROP TRIGGER events_keep_uncut").await,
         Database::Postgres => table.run("ALTER TABLE events DISABLE TRIGGER ALL").await,
@@ -70,6 +70,8 @@ async fn verify(database: Database) {
             3 => format!("DELETE FROM events WHERE id = {id}; DELETE FROM event_seals WHERE position = {position}"),
             _ => {
                 tampered.insert(position + 1);
+                // This one follows another one now, and is named for it.
+                behind.insert(position + 2);
                 format!(
                     "UPDATE event_seals SET position = CASE position WHEN {position} THEN -{next} ELSE -{position} END \
                      WHERE position IN ({position}, {next}); \
@@ -84,7 +86,10 @@ async fn verify(database: Database) {
     let findings: Vec<String> = serde_json::from_value(report["findings"].clone()).unwrap();
     let found: BTreeSet<i64> = findings.iter().map(|finding| named(finding)).collect();
     println!("tampered positions found: {} of {}", tampered.intersection(&found).count(), tampered.len());
-    println!("positions named that nobody touched: {} (goal: 0)", found.difference(&tampered).count());
+    println!(
+        "positions named that nobody touched: {} (goal: 0)",
+        found.difference(&tampered).filter(|position| !behind.contains(position)).count()
+    );
     figure("a log with so many tamperings is verified in", took.as_secs_f64(), " s", "under 10 s");
 }
 
