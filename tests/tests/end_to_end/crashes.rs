@@ -1,5 +1,7 @@
 //! Killed at any moment: what was answered holds, and nothing is half done.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use doorward_tests::{Client, Database, Service, rounds};
@@ -41,7 +43,7 @@ async fn count(service: &Service, query: &'static str) -> i64 {
 }
 
 /// Registers and refreshes until the service is gone; returns the addresses whose registration was answered.
-async fn load(client: Client, round: usize, worker: usize) -> Vec<String> {
+async fn load(client: Client, round: usize, worker: usize, seen: Arc<AtomicUsize>) -> Vec<String> {
     let mut answered = Vec::new();
     for n in 0.. {
         let email = format!("ada-{round}-{worker}-{n}@example.com");
@@ -53,6 +55,7 @@ async fn load(client: Client, round: usize, worker: usize) -> Vec<String> {
         }
         assert_eq!(registered.status.as_u16(), 201, "{registered:?}");
         answered.push(email);
+        seen.fetch_add(1, Ordering::Relaxed);
         let body = serde_json::json!({ "refresh_token": registered.grant().refresh_token });
         if client.send(reqwest::Method::POST, "/api/auth/refresh", &[], Some(&body)).await.is_err() {
             break;
@@ -67,9 +70,15 @@ async fn survives(database: Database) {
     let rounds = rounds(8);
     for round in 0..rounds {
         let client = Client::new(&service.url());
-        let workers: Vec<_> = (0..6).map(|worker| tokio::spawn(load(client.clone(), round, worker))).collect();
+        let seen = Arc::new(AtomicUsize::new(0));
+        let workers: Vec<_> =
+            (0..6).map(|worker| tokio::spawn(load(client.clone(), round, worker, Arc::clone(&seen)))).collect();
         // Anything from before the first answer to well under way, the same in every run.
         tokio::time::sleep(Duration::from_millis(20 + (round as u64 * 97) % 400)).await;
+        // However busy the machine is, every other kill comes after an answer.
+        while round % 2 == 1 && seen.load(Ordering::Relaxed) == 0 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
         service.kill();
         let mut addresses = Vec::new();
         for worker in workers {
