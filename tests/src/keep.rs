@@ -119,7 +119,6 @@ pub(crate) fn request(path: &str, headers: &[(&str, &str)]) {
         match name.to_ascii_lowercase().as_str() {
             "authorization" => authorization(value),
             "cookie" => value.split(';').for_each(cookie),
-            "doorward-proof" => secret("doorward-proof", value),
             _ => {}
         }
     }

@@ -84,6 +84,6 @@ fn decoded(secret: &str) -> Option<Vec<u8>> {
     let signature = secret.rsplit_once('.').map(|(_, signature)| signature);
     let encoded = without_kind.or(signature).unwrap_or(secret);
     let bytes = STANDARD.decode(encoded).or_else(|_| URL_SAFE_NO_PAD.decode(encoded)).ok()?;
-    // Fewer could stand anywhere by chance.
-    (bytes.len() >= HEX).then_some(bytes)
+    // Fewer could stand anywhere by chance, and a token that a test has cut short ends in claims, which name the issuer.
+    (bytes.len() >= HEX && !bytes.starts_with(b"{")).then_some(bytes)
 }

@@ -8,7 +8,7 @@ use doorward_domain::{
 };
 
 use doorward_domain::EventRecord;
-use doorward_domain::store::{ChainEnds, ChainPlace, EventSeal, SealedRecord};
+use doorward_domain::store::{ChainEnds, ChainPlace, EventSeal, SealedRecord, WriteUnit};
 
 use super::{Outcome, Surroundings, Violation, after, must};
 
@@ -91,11 +91,20 @@ pub async fn a_user_s_events_are_their_own_and_without_refreshes(store: Arc<dyn 
     Ok(())
 }
 
+/// A unit that holds the chain. One that was dropped before may still be letting go of it.
+async fn holding(store: &dyn Store) -> Result<(Box<dyn WriteUnit>, ChainEnds), Violation> {
+    for _ in 0..1_000 {
+        let mut unit = store.write().await?;
+        if let Some(ends) = unit.events().hold_chain().await? {
+            return Ok((unit, ends));
+        }
+    }
+    Err(Violation::Broken("nobody holds the chain".to_owned()))
+}
+
 /// Seals what waits, with links that say where they are.
 async fn seal_all(store: &dyn Store) -> Result<Vec<EventSeal>, Violation> {
-    let mut unit = store.write().await?;
-    let ends =
-        unit.events().hold_chain().await?.ok_or_else(|| Violation::Broken("nobody holds the chain".to_owned()))?;
+    let (mut unit, ends) = holding(store).await?;
     let records = unit.events().unsealed(100).await?;
     let mut seals = Vec::new();
     for (position, record) in (ends.head.position + 1..).zip(&records) {
