@@ -72,12 +72,11 @@ impl Auth {
 
 #[cfg(test)]
 mod tests {
+    use doorward_domain::StoreError;
     use doorward_domain::store::{ChainEnds, EventSeal, MockUnit};
-    use doorward_domain::{EventId, EventRecord, StoreError};
-    use uuid::Uuid;
 
     use super::*;
-    use crate::testing::{DAY, NOW, Seen, Setup, root_secret};
+    use crate::testing::{DAY, NOW, Seen, Setup, record, root_secret};
     use crate::{EventChain, RegistrationMode};
 
     const CUT: i64 = 2;
@@ -90,18 +89,8 @@ mod tests {
     fn entries(ages: &[Option<u32>]) -> Vec<SealedRecord> {
         let mut link = [2; 32];
         let sealed = (CUT + 1..).zip(ages).map(|(position, days)| {
-            let record = EventRecord {
-                id: EventId::from_uuid(Uuid::from_u128(position.unsigned_abs().into())),
-                at: NOW.minus(days.unwrap_or(9) * DAY),
-                kind: "login".to_owned(),
-                reason: None,
-                user_id: None,
-                session_id: None,
-                ip: None,
-                user_agent: None,
-                request_id: None,
-                count: 1,
-            };
+            let at = NOW.minus(days.unwrap_or(9) * DAY);
+            let record = record(position.unsigned_abs().into(), at, "login");
             link = chain().link(&link, position, &record);
             SealedRecord { seal: EventSeal { position, event_id: record.id, link }, record: days.map(|_| record) }
         });

@@ -61,26 +61,14 @@ impl Auth {
 #[cfg(test)]
 mod tests {
     use doorward_domain::store::{ChainEnds, ChainPlace, MockUnit, SealedRecord};
-    use doorward_domain::{EventId, EventRecord, MockWebhookTransport, StoreError, WebhookDelivery};
-    use uuid::Uuid;
+    use doorward_domain::{EventRecord, MockWebhookTransport, StoreError, WebhookDelivery};
 
     use super::*;
-    use crate::testing::{NOW, Seen, Setup, root_secret, webhook_endpoint};
+    use crate::testing::{self, NOW, Seen, Setup, root_secret, webhook_endpoint};
     use crate::{EventChain, RegistrationMode, WebhookEvents};
 
     fn record(number: u128, kind: &str) -> EventRecord {
-        EventRecord {
-            id: EventId::from_uuid(Uuid::from_u128(number)),
-            at: NOW,
-            kind: kind.to_owned(),
-            reason: None,
-            user_id: None,
-            session_id: None,
-            ip: None,
-            user_agent: None,
-            request_id: None,
-            count: 1,
-        }
+        testing::record(number, NOW, kind)
     }
 
     fn chain() -> EventChain {
