@@ -12,14 +12,18 @@ import {
 import { views, world } from "./views.mjs";
 
 const MOST_BYTES = 40 * 1024;
+// A page has to be there as soon as this, or this many times as late as one without style, script or database: what a slow
+// machine is given, it is given for both.
 const LATEST_PAINT = 300;
+const MOST_TIMES = 3;
 const ROUNDS = 7;
 // Those that are opened by their address alone, which is what a load is.
 const LOADED = [
   "login", "register", "forgot-password", "resend", "verify-email", "reset-password", "not-found", "logout", "account", "tasks", "task",
 ];
 
-const median = (numbers) => numbers.toSorted((a, b) => a - b)[Math.floor(numbers.length / 2)];
+// What else the machine does only ever adds.
+const best = (numbers) => Math.min(...numbers);
 const table = [];
 
 /** Loads a view in a browser that has seen nothing yet. */
@@ -64,19 +68,24 @@ check("every page is light, early and still", async (stage) => {
   }
   // The first page that a browser process ever shows pays for its start.
   await load(stage, views[0], given);
+  const plain = [];
+  const bare = { open: (page) => page.goto(at("/healthz")) };
+  for (let n = 0; n < ROUNDS; n++) plain.push((await load(stage, bare, given)).first);
+  const latest = Math.max(LATEST_PAINT, MOST_TIMES * best(plain));
   for (const name of LOADED) {
     const view = views.find((view) => view.name === name);
     const loads = [];
     for (let n = 0; n < ROUNDS; n++) loads.push(await load(stage, view, given));
     const bytes = Math.max(...loads.map(({ bytes }) => bytes));
-    const first = median(loads.map(({ first }) => first));
-    const content = median(loads.map(({ content }) => content));
+    const first = best(loads.map(({ first }) => first));
+    const content = best(loads.map(({ content }) => content));
+    // None is left out: what moves in one load out of many is seen by somebody.
     const shifts = loads.flatMap(({ shifts }) => shifts);
     const shift = shifts.reduce((sum, { value }) => sum + value, 0);
     table.push({ name, requests: loads[0].requests, KiB: (bytes / 1024).toFixed(1), first, content, shift });
     if (!(bytes > 0 && bytes < MOST_BYTES)) stage.fault(`${name} weighs ${(bytes / 1024).toFixed(1)} KiB`);
-    if (!(first < LATEST_PAINT)) stage.fault(`${name} is first painted after ${first} ms`);
-    if (!(content < LATEST_PAINT)) stage.fault(`${name} first shows content after ${content} ms`);
+    if (!(first < latest)) stage.fault(`${name} is first painted after ${first} ms`);
+    if (!(content < latest)) stage.fault(`${name} first shows content after ${content} ms`);
     if (shift !== 0) stage.fault(`${name} moves by ${shift}: ${JSON.stringify(shifts.slice(0, 3))}`);
   }
   const ms = (number) => (number === undefined ? "none" : `${number.toFixed(0)} ms`);
@@ -86,6 +95,7 @@ check("every page is light, early and still", async (stage) => {
     ...table.map(({ name, requests, KiB, first, content, shift }) =>
       `| ${name} | ${requests} | ${KiB} KiB | ${ms(first)} | ${ms(content)} | ${shift} |`),
   ];
+  console.log(`a page without anything is painted after ${ms(best(plain))}; these, at best of ${ROUNDS}:`);
   console.log(lines.join("\n"));
   if (process.env.FIGURES) writeFileSync(process.env.FIGURES, `${lines.join("\n")}\n`);
 }, { seconds: 300 });
