@@ -3,11 +3,12 @@ use std::time::Duration;
 
 use doorward_domain::store::{ChainEnds, ChainLink, LooseEvent, SealedRecord};
 use doorward_domain::{EventId, Store, Timestamp};
+use futures_util::future::join;
 
 use crate::{EventChain, Fault};
 
-/// How many entries are read at once.
-const PAGE: u32 = 20_000;
+/// How many entries are read at once: few enough to be looked at while they are still in the processor's cache.
+const PAGE: u32 = 1_000;
 
 /// How long an entry may wait for its seal; within two seconds it gets it where a node runs.
 const LONGEST_WAIT: Duration = Duration::from_mins(1);
@@ -153,8 +154,8 @@ impl LogReport {
     }
 }
 
-/// Looks at every entry on the chain: whether it is there, what it was, and where it was. Reads page by page, each in a
-/// unit of its own, while others write.
+/// Looks at every entry on the chain: whether it is there, what it was, and where it was. Reads page by page, while others
+/// write.
 ///
 /// Whoever has the database alone can undo everything since a copy that they kept, entries and ends together; a place that
 /// is `expected`, because it was written down elsewhere, shows that.
@@ -168,12 +169,29 @@ pub async fn verify_events(
     expected: Option<KnownPlace>,
     now: Timestamp,
 ) -> Result<LogReport, Fault> {
-    // The end first: what is sealed while this reads lies behind it and is left for the next time.
-    let mut unit = store.read().await?;
-    let ends = unit.events().chain().await?;
-    let loose = unit.events().loose(now.minus(LONGEST_WAIT), 1_000).await?;
-    drop(unit);
-    let ChainEnds { head, cut } = ends;
+    loop {
+        // The end first: what is sealed while this reads lies behind it and is left for the next time.
+        let mut unit = store.read().await?;
+        let ends = unit.events().chain().await?;
+        let loose = unit.events().loose(now.minus(LONGEST_WAIT), 1_000).await?;
+        drop(unit);
+        let report = walk(store, chain, expected, &ends, loose).await?;
+        // What went by age while this read looks removed.
+        if report.found == 0 || store.read().await?.events().chain().await?.cut == ends.cut {
+            return Ok(report);
+        }
+    }
+}
+
+/// Goes along the chain from one of these ends to the other.
+async fn walk(
+    store: &dyn Store,
+    chain: &EventChain,
+    expected: Option<KnownPlace>,
+    ends: &ChainEnds,
+    loose: Vec<LooseEvent>,
+) -> Result<LogReport, Fault> {
+    let ChainEnds { head, cut } = *ends;
     let mut walk = Walk {
         chain,
         position: cut.position,
@@ -188,7 +206,7 @@ pub async fn verify_events(
             oldest: None,
         },
     };
-    let (head_holds, cut_holds) = chain.holds(&ends);
+    let (head_holds, cut_holds) = chain.holds(ends);
     if !cut_holds {
         walk.report.add(LogFinding::CutMoved { position: cut.position.saturating_add(1) });
     }
@@ -196,14 +214,20 @@ pub async fn verify_events(
         walk.report.add(LogFinding::TooOld { position: place.position });
     }
     walk.expect(cut.position, &cut.link);
-    loop {
-        let page = store.read().await?.events().sealed(walk.position, PAGE).await?;
-        let on_chain = page.iter().take_while(|sealed| sealed.seal.position <= head.position);
-        let walked = on_chain.inspect(|sealed| walk.step(sealed)).count();
-        if walked < PAGE as usize {
-            break;
-        }
+    // The next page is on its way while this one is looked at. One unit reads all of them: to begin another takes a
+    // while in which nothing is read.
+    let mut unit = store.read().await?;
+    let mut page = unit.events().sealed(cut.position, PAGE).await?;
+    while let Some(last) = page.last().map(|sealed| sealed.seal.position) {
+        let looking = async {
+            for sealed in page.iter().filter(|sealed| sealed.seal.position <= head.position) {
+                walk.step(sealed);
+            }
+        };
+        let (next, ()) = join(unit.events().sealed(last, PAGE), looking).await;
+        page = if last < head.position { next? } else { Vec::new() };
     }
+    drop(unit);
     if walk.position < head.position {
         walk.report.add(LogFinding::Missing { from: walk.position.saturating_add(1), to: head.position });
     }

@@ -73,6 +73,9 @@ pub trait Dialect:
     /// Whether a row has to be locked to stay as it is. SQLite's single writer holds everything anyway.
     const LOCKS_ROWS: bool;
 
+    /// Whether the driver hands each row and value from one thread to another, so that a long page costs less as one value.
+    const HANDS_OVER_ROWS: bool;
+
     /// Whether the database keeps an owner's rows from others by itself (row-level security).
     const HAS_POLICIES: bool;
 
@@ -119,12 +122,14 @@ macro_rules! dialect {
 dialect! {
     Sqlite,
     LOCKS_ROWS: bool = false,
+    HANDS_OVER_ROWS: bool = true,
     HAS_POLICIES: bool = false,
     LOCK_FOR_MIGRATION: Option<&'static str> = None,
 }
 dialect! {
     Postgres,
     LOCKS_ROWS: bool = true,
+    HANDS_OVER_ROWS: bool = false,
     HAS_POLICIES: bool = true,
     // Held until the transaction ends; the number is arbitrary and Doorward's own.
     LOCK_FOR_MIGRATION: Option<&'static str> = Some("SELECT pg_advisory_xact_lock(7237125663627506276)"),

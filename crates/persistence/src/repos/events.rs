@@ -4,6 +4,7 @@ use doorward_domain::{EventId, EventRecord, SecurityEvent, SessionId, StoreError
 use serde_json::json;
 use uuid::Uuid;
 
+use super::sealed_page::sealed_page;
 use super::{column, moment};
 use crate::dialect::{Dialect, Statement};
 use crate::error::corrupt;
@@ -28,7 +29,7 @@ const SEAL: &str = "INSERT INTO event_seals (position, event_id, link) \
 const SEAL_ON_SQLITE: &str = "INSERT INTO event_seals (position, event_id, link) \
      SELECT value ->> 'position', unhex(value ->> 'event', '-'), unhex(value ->> 'link') FROM json_each($1)";
 
-fn record<D: Dialect>(row: &D::Row) -> Result<EventRecord, StoreError> {
+pub(super) fn record<D: Dialect>(row: &D::Row) -> Result<EventRecord, StoreError> {
     Ok(EventRecord {
         id: EventId::from_uuid(column::<D, _>(row, "id")?),
         at: moment::<D>(row, "at")?,
@@ -49,7 +50,7 @@ fn known<D: Dialect>(row: &D::Row) -> Option<SecurityEvent> {
     record::<D>(row).ok()?.try_into().ok()
 }
 
-fn bytes<D: Dialect>(row: &D::Row, name: &'static str) -> Result<[u8; 32], StoreError> {
+pub(super) fn bytes<D: Dialect>(row: &D::Row, name: &'static str) -> Result<[u8; 32], StoreError> {
     <[u8; 32]>::try_from(column::<D, Vec<u8>>(row, name)?.as_slice()).map_err(corrupt(name))
 }
 
@@ -61,15 +62,6 @@ fn ends<D: Dialect>(row: &D::Row) -> Result<ChainEnds, StoreError> {
     Ok(ChainEnds {
         head: place("head_position", "head_link", "head_tag")?,
         cut: place("cut_position", "cut_link", "cut_tag")?,
-    })
-}
-
-fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write as _;
-    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
-        // Writing to a string does not fail.
-        write!(text, "{byte:02x}").unwrap_or_default();
-        text
     })
 }
 
@@ -155,7 +147,7 @@ impl<D: Dialect> EventLog for Unit<D> {
     async fn seal(&mut self, seals: &[EventSeal], head: &ChainPlace) -> Result<(), StoreError> {
         let batch: Vec<_> = seals
             .iter()
-            .map(|seal| json!({"position": seal.position, "event": seal.event_id.to_string(), "link": hex(&seal.link)}))
+            .map(|seal| json!({"position": seal.position, "event": seal.event_id.to_string(), "link": hex::encode(seal.link)}))
             .collect();
         Statement::<D>::holding(SEAL, SEAL_ON_SQLITE)
             .bind(serde_json::Value::from(batch).to_string())
@@ -177,29 +169,7 @@ impl<D: Dialect> EventLog for Unit<D> {
     }
 
     async fn sealed(&mut self, after: i64, limit: u32) -> Result<Vec<SealedRecord>, StoreError> {
-        let rows = Statement::<D>::new(concat!(
-            "SELECT s.position, s.event_id, s.link, ",
-            event_columns!(),
-            " FROM event_seals s LEFT JOIN events e ON e.id = s.event_id WHERE s.position > $1 \
-              ORDER BY s.position LIMIT $2"
-        ))
-        .bind(after)
-        .bind(i64::from(limit))
-        .fetch_all(self.connection())
-        .await?;
-        rows.iter()
-            .map(|row| {
-                let position = column::<D, i64>(row, "position")?;
-                let event_id = EventId::from_uuid(column::<D, _>(row, "event_id")?);
-                let there = column::<D, Option<Uuid>>(row, "id")?.is_some();
-                Ok(SealedRecord {
-                    // A link of another length is none, and breaks the chain as any other wrong one.
-                    seal: EventSeal { position, event_id, link: bytes::<D>(row, "link").unwrap_or_default() },
-                    // What somebody made unreadable is no entry any more, and the others can still be looked at.
-                    record: there.then(|| record::<D>(row).ok()).flatten(),
-                })
-            })
-            .collect()
+        sealed_page::<D>(self.connection(), after, limit).await
     }
 
     async fn loose(&mut self, waiting_since: Timestamp, limit: u32) -> Result<Vec<LooseEvent>, StoreError> {

@@ -8,6 +8,7 @@ mod one_time_tokens;
 mod outbox;
 mod proofs;
 mod revocations;
+mod sealed_page;
 mod sessions;
 mod throttles;
 mod users;
