@@ -293,3 +293,111 @@ impl Walk<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use doorward_domain::store::{ChainPlace, EventSeal, MockUnit};
+
+    use super::*;
+    use crate::testing::{self, NOW, TestStore, root_secret};
+
+    /// More than two pages.
+    const ENTRIES: i64 = 2_500;
+
+    fn chain() -> EventChain {
+        EventChain::new(&root_secret())
+    }
+
+    fn entries() -> Vec<SealedRecord> {
+        let mut link = ChainPlace::START.link;
+        (1..=ENTRIES)
+            .map(|position| {
+                let record = testing::record(position.unsigned_abs().into(), NOW, "login");
+                link = chain().link(&link, position, &record);
+                SealedRecord { seal: EventSeal { position, event_id: record.id, link }, record: Some(record) }
+            })
+            .collect()
+    }
+
+    fn ends(entries: &[SealedRecord], cut: i64) -> ChainEnds {
+        let link = |position: i64| entries.iter().find(|sealed| sealed.seal.position == position).unwrap().seal.link;
+        let cut = if cut == 0 { ChainPlace::START } else { chain().cut(cut, link(cut)) };
+        ChainEnds { head: chain().head(ENTRIES, link(ENTRIES)), cut }
+    }
+
+    fn telling(ends: ChainEnds) -> MockUnit {
+        let mut unit = MockUnit::default();
+        unit.events.expect_chain().returning(move || Ok(ends));
+        unit.events.expect_loose().returning(|_, _| Ok(Vec::new()));
+        unit
+    }
+
+    fn reading(entries: &[SealedRecord]) -> MockUnit {
+        let mut unit = MockUnit::default();
+        let entries = entries.to_vec();
+        unit.events.expect_sealed().returning(move |after, limit| {
+            let page = entries.iter().filter(|sealed| sealed.seal.position > after).take(limit as usize);
+            Ok(page.cloned().collect())
+        });
+        unit
+    }
+
+    async fn verified(store: &TestStore) -> LogReport {
+        verify_events(store, &chain(), None, NOW).await.unwrap()
+    }
+
+    #[pollster::test]
+    async fn a_sound_log_is_read_once_from_end_to_end() {
+        let entries = entries();
+        let store = TestStore::default();
+        store.plan_read(telling(ends(&entries, 0)));
+        store.plan_read(reading(&entries));
+        let report = verified(&store).await;
+        assert_eq!((report.sealed, report.found), (2_500, 0), "{report:?}");
+    }
+
+    #[pollster::test]
+    async fn what_was_changed_or_removed_is_named_on_whatever_page_it_stands() {
+        let sound = entries();
+        let mut entries = sound.clone();
+        for index in [0, 999, 1_000, 2_499] {
+            entries[index].record.as_mut().unwrap().ip = Some("192.0.2.66".to_owned());
+        }
+        entries[1_500].record = None;
+        entries.remove(2_000);
+        let store = TestStore::default();
+        store.plan_read(telling(ends(&sound, 0)));
+        store.plan_read(reading(&entries));
+        store.plan_read(telling(ends(&sound, 0)));
+        let (changed, event_id) =
+            (|position: i64| LogFinding::Changed { position, event_id: id(&sound, position) }, id(&sound, 1_501));
+        assert_eq!(
+            verified(&store).await.findings,
+            [
+                changed(1),
+                changed(1_000),
+                changed(1_001),
+                LogFinding::Removed { position: 1_501, event_id },
+                LogFinding::Missing { from: 2_001, to: 2_001 },
+                changed(2_500),
+            ]
+        );
+    }
+
+    fn id(entries: &[SealedRecord], position: i64) -> EventId {
+        entries.iter().find(|sealed| sealed.seal.position == position).unwrap().seal.event_id
+    }
+
+    #[pollster::test]
+    async fn what_went_by_age_meanwhile_is_no_finding() {
+        let entries = entries();
+        let store = TestStore::default();
+        store.plan_read(telling(ends(&entries, 0)));
+        store.plan_read(reading(&entries[1_200..]));
+        store.plan_read(telling(ends(&entries, 1_200)));
+        store.plan_read(telling(ends(&entries, 1_200)));
+        store.plan_read(reading(&entries[1_200..]));
+        let report = verified(&store).await;
+        assert_eq!((report.sealed, report.cut, report.found), (1_300, 1_200, 0), "{report:?}");
+    }
+}

@@ -12,7 +12,7 @@
 //! has the old one mapped keeps it, complete and unchanged, until the map is dropped. Keep it in a folder that only
 //! those may write to who may also stop the service.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io;
 use std::ops::Deref;
 use std::path::Path;
@@ -28,8 +28,12 @@ impl MappedFile {
     ///
     /// # Errors
     ///
-    /// When it cannot be opened, or is nothing that can be mapped, such as a folder.
+    /// When it cannot be opened, or is nothing that can be mapped, such as a folder or a pipe.
     pub fn open(path: &Path) -> io::Result<Self> {
+        // To open a pipe would wait for somebody who writes into it.
+        if !fs::metadata(path)?.is_file() {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a file"));
+        }
         Self::map(&File::open(path)?)
     }
 
@@ -54,8 +58,10 @@ impl Deref for MappedFile {
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
     use std::io::ErrorKind;
+    use std::process::Command;
+    use std::sync::mpsc;
+    use std::time::Duration;
 
     use super::*;
 
@@ -87,5 +93,16 @@ mod tests {
         assert!(MappedFile::open(folder.path()).is_err());
         let missing = MappedFile::open(&folder.path().join("missing")).unwrap_err();
         assert_eq!(missing.kind(), ErrorKind::NotFound);
+    }
+
+    #[test]
+    fn a_pipe_is_refused_at_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let pipe = folder.path().join("pipe");
+        assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+        let (sender, receiver) = mpsc::channel();
+        std::thread::spawn(move || sender.send(MappedFile::open(&pipe).map_err(|error| error.kind()).map(drop)));
+        let outcome = receiver.recv_timeout(Duration::from_secs(10)).expect("it waits for a writer");
+        assert_eq!(outcome, Err(ErrorKind::InvalidInput));
     }
 }

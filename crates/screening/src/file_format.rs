@@ -45,6 +45,9 @@ pub enum FilterError {
     /// It was cut off, or something was added to it.
     #[error("is not as long as it says")]
     Length,
+    /// There is nothing in it, so it would let every password pass.
+    #[error("has no entry")]
+    Empty,
     /// It has changed since it was made.
     #[error("is damaged: its checksum is another one")]
     Damaged,
@@ -113,8 +116,11 @@ impl Index {
         if checksum != <[u8; 32]>::from(Sha256::new().chain_update(head).chain_update(table).finalize()) {
             return Err(FilterError::Damaged);
         }
-        let index = Self { entries, shards: decode_table(table, fingerprints)?, fingerprints, digest };
-        Ok(index)
+        let shards = decode_table(table, fingerprints)?;
+        if entries == 0 || shards.is_empty() {
+            return Err(FilterError::Empty);
+        }
+        Ok(Self { entries, shards, fingerprints, digest })
     }
 }
 
@@ -177,6 +183,14 @@ mod tests {
         let mut other = file(&index());
         other[8] = 2;
         assert!(matches!(Index::decode(&other), Err(FilterError::Version(2))));
+    }
+
+    #[test]
+    fn a_filter_that_would_let_everything_pass_is_refused() {
+        let without = |entries, shards, fingerprints| Index { entries, shards, fingerprints, digest: [7; 32] };
+        for empty in [without(30, Vec::new(), 0), without(0, index().shards, 40)] {
+            assert!(matches!(Index::decode(&file(&empty)), Err(FilterError::Empty)), "{empty:?}");
+        }
     }
 
     #[test]

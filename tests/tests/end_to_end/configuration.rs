@@ -164,6 +164,7 @@ fn what_is_missing_unknown_or_unsafe_stops_the_start_by_name() {
         ("LIMITS__PASSWORD_LONGEST_DELAY", "2d", "limits.password_longest_delay"),
         ("LIMITS__PASSWORD_LONGEST_DELAY", "29s", "limits.password_longest_delay"),
         ("LIMITS__PASSWORD_MOST", "101", "limits.password_most"),
+        ("LIMITS__PASSWORD_MOST", "4", "limits.password_most"),
         ("LIMITS__LOGIN_BY_CLIENT", "many", "limits.login_by_client"),
         ("LIMITS__REGISTER_BY_CLIENT", "0/1h", "limits.register_by_client"),
         ("LIMITS__MAIL_BY_CLIENT", "5", "limits.mail_by_client"),

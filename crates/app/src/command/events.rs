@@ -1,5 +1,6 @@
 use anyhow::bail;
 use doorward_auth::{KnownPlace, LogReport};
+use doorward_domain::store::ChainLink;
 use doorward_domain::{EventRecord, Store, Timestamp};
 use serde::Serialize;
 
@@ -68,11 +69,16 @@ async fn list(store: &dyn Store, limit: u32, json: bool) -> anyhow::Result<()> {
         say(&serde_json::to_string_pretty(&views)?);
         return Ok(());
     }
+    say(&line(["when", "what", "why refused", "times", "user", "address"]));
     for View { at, kind, reason, count, user_id, ip, .. } in &views {
         let [reason, user_id, ip] = [reason, user_id, ip].map(|text| text.as_deref().unwrap_or("-"));
-        say(&format!("{at:<27}  {kind:<22}  {reason:<18}  {count:>6}  {user_id:<36}  {ip}"));
+        say(&line([at, kind, reason, &count.to_string(), user_id, ip]));
     }
     Ok(())
+}
+
+fn line([at, kind, reason, count, user, address]: [&str; 6]) -> String {
+    format!("{at:<27}  {kind:<22}  {reason:<18}  {count:>6}  {user:<36}  {address}")
 }
 
 async fn export(store: &dyn Store, after: i64) -> anyhow::Result<()> {
@@ -89,7 +95,7 @@ async fn export(store: &dyn Store, after: i64) -> anyhow::Result<()> {
         for sealed in page.into_iter().take_while(|sealed| sealed.seal.position <= head) {
             position = sealed.seal.position;
             let event = sealed.record.map(View::from);
-            let line = Exported { position, link: hex(&sealed.seal.link), event };
+            let line = Exported { position, link: hex::encode(sealed.seal.link), event };
             writeln!(out, "{}", serde_json::to_string(&line)?)?;
         }
         if !full || position >= head {
@@ -99,7 +105,7 @@ async fn export(store: &dyn Store, after: i64) -> anyhow::Result<()> {
 }
 
 fn report(report: &LogReport, json: bool) -> anyhow::Result<()> {
-    let head = format!("{}:{}", report.head.position, hex(&report.head.link));
+    let head = format!("{}:{}", report.head.position, hex::encode(report.head.link));
     if json {
         let findings: Vec<String> = report.findings.iter().map(ToString::to_string).collect();
         say(&serde_json::to_string_pretty(&serde_json::json!({
@@ -131,24 +137,11 @@ fn report(report: &LogReport, json: bool) -> anyhow::Result<()> {
 fn parse_place(text: &str) -> Result<KnownPlace, BadUsage> {
     let place = text.split_once(':').and_then(|(position, link)| {
         let position = position.parse::<i64>().ok().filter(|position| *position >= 0)?;
-        Some(KnownPlace { position, link: from_hex(link)? })
+        let mut known = KnownPlace { position, link: ChainLink::default() };
+        hex::decode_to_slice(link, &mut known.link).ok()?;
+        Some(known)
     });
     place.ok_or_else(|| BadUsage(format!("--expect {text:?} is not a place as POSITION:LINK")))
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().concat()
-}
-
-fn from_hex(text: &str) -> Option<[u8; 32]> {
-    let mut bytes = [0; 32];
-    if text.len() != 2 * bytes.len() || !text.is_ascii() {
-        return None;
-    }
-    for (n, byte) in bytes.iter_mut().enumerate() {
-        *byte = u8::from_str_radix(text.get(2 * n..2 * n + 2)?, 16).ok()?;
-    }
-    Some(bytes)
 }
 
 /// An entry as an operator sees it, each field as it is stored.

@@ -47,6 +47,9 @@ fn guesses(check: &mut Check, raw: &Limits, default: GuessPolicy) -> GuessPolicy
     if policy.longest_delay < policy.first_delay {
         check.note("limits.password_longest_delay", "must not be less than `limits.password_first_delay`");
     }
+    if policy.most < policy.free {
+        check.note("limits.password_most", "must not be less than `limits.password_free`");
+    }
     policy
 }
 

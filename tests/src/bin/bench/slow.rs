@@ -12,6 +12,7 @@ pub(crate) const NAME: &str = "slow";
 
 const CONNECTIONS: usize = 2_000;
 const SPAN: Duration = Duration::from_secs(30);
+const TURNS: usize = 50;
 
 /// How a connection is slow.
 #[derive(Clone, Copy)]
@@ -62,16 +63,22 @@ fn begin(address: SocketAddr, slow: Slow) -> (Slow, TcpStream) {
     (slow, stream)
 }
 
-/// Sends a byte on each now and then, or takes nothing; how many are still open in the end, and when the last was closed.
-fn dribble(mut slow: Vec<(Slow, TcpStream)>) -> (usize, Duration) {
+/// Sends a byte on each twice a second, or takes nothing; how many are still open in the end, and when the last was closed.
+///
+/// Each in its own turn: clients that are slow by themselves do not send at one and the same moment.
+fn dribble(slow: Vec<(Slow, TcpStream)>) -> (usize, Duration) {
     let begun = Instant::now();
     let mut last = Duration::ZERO;
-    while begun.elapsed() < SPAN + Duration::from_secs(4) && !slow.is_empty() {
-        std::thread::sleep(Duration::from_millis(500));
+    let mut slow: Vec<_> = slow.into_iter().enumerate().collect();
+    for turn in (0..TURNS).cycle() {
+        std::thread::sleep(Duration::from_millis(500) / TURNS as u32);
         let before = slow.len();
-        slow.retain_mut(|(slow, stream)| is_open(*slow, stream));
+        slow.retain_mut(|(n, (slow, stream))| *n % TURNS != turn || is_open(*slow, stream));
         if slow.len() < before {
             last = begun.elapsed();
+        }
+        if slow.is_empty() || begun.elapsed() > SPAN + Duration::from_secs(4) {
+            break;
         }
     }
     (slow.len(), last)
