@@ -3,6 +3,7 @@ mod client_secret;
 mod dev;
 mod doctor;
 mod events;
+mod json;
 mod keys;
 mod logging;
 mod mail;

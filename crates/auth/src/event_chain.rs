@@ -54,13 +54,14 @@ impl EventChain {
     }
 
     /// Whether nobody but the holder of the key put the two ends where they are. Before anything was sealed, and before
-    /// anything was cut off, they are at the start.
+    /// anything was cut off, they are at the start; the head is never in front of the cut.
     pub(crate) fn holds(&self, ends: &ChainEnds) -> (bool, bool) {
         let is_at = |place: &ChainPlace, made: ChainPlace| {
             *place == ChainPlace::START || bool::from(made.tag.ct_eq(&place.tag))
         };
         let ChainEnds { head, cut } = ends;
-        (is_at(head, self.head(head.position, head.link)), is_at(cut, self.cut(cut.position, cut.link)))
+        let head_holds = is_at(head, self.head(head.position, head.link)) && head.position >= cut.position;
+        (head_holds, is_at(cut, self.cut(cut.position, cut.link)))
     }
 
     fn tag(&self, end: [u8; 4], position: i64, link: &ChainLink) -> ChainLink {

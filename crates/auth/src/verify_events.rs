@@ -13,6 +13,9 @@ const PAGE: u32 = 1_000;
 /// How long an entry may wait for its seal; within two seconds it gets it where a node runs.
 const LONGEST_WAIT: Duration = Duration::from_mins(1);
 
+/// How much that stands beside the chain is looked at.
+const MOST_LOOSE: u32 = 20_000;
+
 /// What is wrong with the security log, and where.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogFinding {
@@ -173,11 +176,15 @@ pub async fn verify_events(
         // The end first: what is sealed while this reads lies behind it and is left for the next time.
         let mut unit = store.read().await?;
         let ends = unit.events().chain().await?;
-        let loose = unit.events().loose(now.minus(LONGEST_WAIT), 1_000).await?;
+        let loose = unit.events().loose(now.minus(LONGEST_WAIT), MOST_LOOSE).await?;
         drop(unit);
         let report = walk(store, chain, expected, &ends, loose).await?;
-        // What went by age while this read looks removed.
-        if report.found == 0 || store.read().await?.events().chain().await?.cut == ends.cut {
+        if report.found == 0 {
+            return Ok(report);
+        }
+        // What went by age while this read looks removed. Nobody else can move the cut on, so this comes to an end.
+        let ends_now = store.read().await?.events().chain().await?;
+        if !chain.holds(&ends_now).1 || ends_now.cut.position <= ends.cut.position {
             return Ok(report);
         }
     }
@@ -217,15 +224,26 @@ async fn walk(
     // The next page is on its way while this one is looked at. One unit reads all of them: to begin another takes a
     // while in which nothing is read.
     let mut unit = store.read().await?;
-    let mut page = unit.events().sealed(cut.position, PAGE).await?;
+    let (mut reached, mut seen) = (cut.position, Vec::<SealedRecord>::new());
+    let mut page = unit.events().sealed(reached, PAGE).await?;
     while let Some(last) = page.last().map(|sealed| sealed.seal.position) {
+        let is_end = last <= reached || reached >= head.position;
+        reached = last;
         let looking = async {
             for sealed in page.iter().filter(|sealed| sealed.seal.position <= head.position) {
-                walk.step(sealed);
+                match seen.iter().position(|seen| seen == sealed) {
+                    Some(index) => drop(seen.swap_remove(index)),
+                    None => walk.step(sealed),
+                }
             }
         };
-        let (next, ()) = join(unit.events().sealed(last, PAGE), looking).await;
-        page = if last < head.position { next? } else { Vec::new() };
+        // From the last one on: another one at its position must not hide behind the end of the page.
+        let (next, ()) = join(unit.events().sealed(reached.saturating_sub(1), PAGE), looking).await;
+        if is_end {
+            break;
+        }
+        seen = page.into_iter().filter(|sealed| sealed.seal.position == reached).collect();
+        page = next?;
     }
     drop(unit);
     if walk.position < head.position {
@@ -264,6 +282,11 @@ impl Walk<'_> {
     fn step(&mut self, sealed: &SealedRecord) {
         let SealedRecord { seal, record } = sealed;
         let next = self.position.saturating_add(1);
+        if seal.position < next {
+            // There is a second one at this position, and this is neither before the next one nor behind the last.
+            self.report.add(LogFinding::Changed { position: seal.position, event_id: seal.event_id });
+            return;
+        }
         if seal.position > next {
             self.report.add(LogFinding::Missing { from: next, to: seal.position.saturating_sub(1) });
             self.before = None;
@@ -386,6 +409,48 @@ mod tests {
 
     fn id(entries: &[SealedRecord], position: i64) -> EventId {
         entries.iter().find(|sealed| sealed.seal.position == position).unwrap().seal.event_id
+    }
+
+    #[pollster::test]
+    async fn a_second_one_at_a_position_is_found_wherever_a_page_ends() {
+        for position in [1, 999, 1_000, 1_001, ENTRIES] {
+            let sound = entries();
+            let mut entries = sound.clone();
+            let index = usize::try_from(position).unwrap();
+            let mut second = entries[index - 1].clone();
+            second.record.as_mut().unwrap().ip = Some("192.0.2.66".to_owned());
+            entries.insert(index, second);
+            let store = TestStore::default();
+            store.plan_read(telling(ends(&sound, 0)));
+            store.plan_read(reading(&entries));
+            store.plan_read(telling(ends(&sound, 0)));
+            let findings = verified(&store).await.findings;
+            assert_eq!(findings, [LogFinding::Changed { position, event_id: id(&sound, position) }]);
+        }
+    }
+
+    #[pollster::test]
+    async fn a_head_in_front_of_the_cut_is_a_finding() {
+        let entries = entries();
+        let store = TestStore::default();
+        let ends = ChainEnds { head: ChainPlace::START, ..ends(&entries, 20) };
+        store.plan_read(telling(ends));
+        store.plan_read(reading(&[]));
+        store.plan_read(telling(ends));
+        assert_eq!(verified(&store).await.findings, [LogFinding::HeadMoved { position: 20 }]);
+    }
+
+    #[pollster::test]
+    async fn an_end_that_is_another_one_at_each_look_does_not_keep_it_going() {
+        let sound = entries();
+        let mut entries = sound.clone();
+        entries[0].record = None;
+        let store = TestStore::default();
+        store.plan_read(telling(ends(&sound, 0)));
+        store.plan_read(reading(&entries));
+        let ends = ends(&sound, 0);
+        store.plan_read(telling(ChainEnds { cut: ChainPlace { position: 7, link: [7; 32], tag: [7; 32] }, ..ends }));
+        assert_eq!(verified(&store).await.found, 1);
     }
 
     #[pollster::test]

@@ -136,6 +136,81 @@ async fn what_was_put_in_or_taken_out_past_the_chain_is_found() {
     }
 }
 
+/// SQLite takes any value in any column once a table is not strict; none may pass for another, and none hide the others.
+#[tokio::test]
+async fn values_of_other_types_are_found_and_hide_nothing() {
+    let (service, table) = filled(Database::Sqlite).await;
+    // The last one has the sign that stands for a byte which is no text.
+    let last = "INSERT INTO events (id, at, kind, user_agent) VALUES (x'ffffffffffff70008000000000000001', 1, 'login', \
+                'a' || char(65533))";
+    table.run(last).await;
+    sealed(&table).await;
+    assert_eq!(findings(&service), Vec::<String>::new());
+    unprotect(&table).await;
+    table
+        .run(
+            "PRAGMA writable_schema = ON; UPDATE sqlite_schema SET sql = replace(sql, 'STRICT', '') \
+             WHERE name IN ('events', 'event_seals'); PRAGMA writable_schema = RESET; \
+             CREATE TABLE other (n); DROP TABLE other",
+        )
+        .await;
+    let at = |position: i64| format!("(SELECT event_id FROM event_seals WHERE position = {position})");
+    let set = |value: &str, position| format!("UPDATE events SET {value} WHERE id = {}", at(position));
+    for statement in [
+        set("ip = '192.0.2.9'", 2),
+        set("kind = CAST(kind AS BLOB)", 3),
+        set("at = at + 0.5", 4),
+        set("user_id = CAST(user_id AS TEXT)", 5),
+        set("id = CAST(id AS TEXT)", 6),
+        "UPDATE event_seals SET event_id = CAST(event_id AS TEXT) WHERE position = 6".to_owned(),
+        "UPDATE event_seals SET link = CAST(link AS TEXT) WHERE position = 7".to_owned(),
+        set("user_agent = replace(hex(zeroblob(50000)), '0', char(1)), count = 1.5", 9),
+        set("session_id = x''", 10),
+        "UPDATE event_seals SET event_id = x'00' WHERE position = 11".to_owned(),
+        set("user_agent = CAST(x'61ff' AS TEXT)", 13),
+    ] {
+        table.run(&statement).await;
+    }
+    let found = findings(&service);
+    for position in [2, 3, 4, 5, 6, 7, 9, 10, 11, 13] {
+        let place = format!("position {position}:");
+        assert!(found.iter().any(|found| found.starts_with(&place)), "{place} {found:?}");
+    }
+    // The last finding is the entry whose seal names another one.
+    assert_eq!(found.len(), 11, "{found:?}");
+    assert!(found[10].contains("put into the log by somebody else"), "{found:?}");
+    assert_eq!(service.succeed(&["events", "export"]).lines().count(), 13);
+}
+
+/// Seals that stand beside the chain, in numbers and where a question can miss them.
+#[tokio::test]
+async fn seals_beside_the_chain_are_found_and_keep_nobody_going() {
+    let (service, table) = filled(Database::Sqlite).await;
+    unprotect(&table).await;
+    table
+        .run(
+            "WITH RECURSIVE c (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c WHERE n < 6000) INSERT INTO event_seals \
+             SELECT 1000000 + n, randomblob(16), zeroblob(32) FROM c; \
+             DELETE FROM event_seals WHERE position BETWEEN 11 AND 999",
+        )
+        .await;
+    let (_, report) = verify(&service, &[]);
+    // Two are gone from the end, whose entries have no seal now, and 6,000 are behind it.
+    assert_eq!(report["found"], 6_003, "{}", report["findings"][0]);
+    assert_eq!(service.succeed(&["events", "export"]).lines().count(), 10);
+    table
+        .run(
+            "ALTER TABLE event_seals RENAME TO before; CREATE TABLE event_seals (position, event_id BLOB, link BLOB); \
+             INSERT INTO event_seals SELECT * FROM before WHERE position < 1000 ORDER BY position; \
+             DROP TRIGGER events_queue; \
+             INSERT INTO events (id, at, kind) VALUES (x'ffffffffffff70008000000000000001', 1, 'login'); \
+             INSERT INTO event_seals VALUES (NULL, x'ffffffffffff70008000000000000001', x'00')",
+        )
+        .await;
+    let found = findings(&service);
+    assert!(found.iter().any(|found| found.contains("has a seal that is not on the chain")), "{found:?}");
+}
+
 /// What was done to the log is not made good by what the service does next: to seal, and to delete by age.
 #[tokio::test]
 async fn the_service_makes_no_tampering_good() {

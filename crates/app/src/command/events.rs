@@ -5,7 +5,7 @@ use doorward_domain::{EventRecord, Store, Timestamp};
 use serde::Serialize;
 
 use super::serve::runtime;
-use super::{BadUsage, Tool, complain, say};
+use super::{BadUsage, Tool, complain, json, say};
 
 /// The security log
 #[derive(clap::Args)]
@@ -66,7 +66,7 @@ async fn list(store: &dyn Store, limit: u32, json: bool) -> anyhow::Result<()> {
     let events = store.read().await?.events().newest(limit).await?;
     let views: Vec<View> = events.iter().map(|event| View::from(EventRecord::from(event))).collect();
     if json {
-        say(&serde_json::to_string_pretty(&views)?);
+        say(&json::pretty(&views)?);
         return Ok(());
     }
     say(&line(["when", "what", "why refused", "times", "user", "address"]));
@@ -90,15 +90,15 @@ async fn export(store: &dyn Store, after: i64) -> anyhow::Result<()> {
         let head = unit.events().chain().await?.head.position;
         let page = unit.events().sealed(position, PAGE).await?;
         drop(unit);
-        let full = page.len() == PAGE as usize;
+        let before = position;
         // What stands behind the head is not on the chain.
-        for sealed in page.into_iter().take_while(|sealed| sealed.seal.position <= head) {
+        for sealed in page.into_iter().filter(|sealed| sealed.seal.position <= head) {
             position = sealed.seal.position;
             let event = sealed.record.map(View::from);
             let line = Exported { position, link: hex::encode(sealed.seal.link), event };
-            writeln!(out, "{}", serde_json::to_string(&line)?)?;
+            writeln!(out, "{}", json::line(&line)?)?;
         }
-        if !full || position >= head {
+        if position <= before || position >= head {
             return Ok(out.flush()?);
         }
     }
@@ -108,7 +108,7 @@ fn report(report: &LogReport, json: bool) -> anyhow::Result<()> {
     let head = format!("{}:{}", report.head.position, hex::encode(report.head.link));
     if json {
         let findings: Vec<String> = report.findings.iter().map(ToString::to_string).collect();
-        say(&serde_json::to_string_pretty(&serde_json::json!({
+        say(&json::pretty(&serde_json::json!({
             "sealed": report.sealed,
             "deleted_up_to": report.cut,
             "oldest": report.oldest.map(Timestamp::to_rfc3339),

@@ -9,7 +9,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde::Serialize;
 
 use super::serve::runtime;
-use super::{BadUsage, Tool, say};
+use super::{BadUsage, Tool, json, say};
 
 /// The keys that access tokens are signed with
 #[derive(clap::Args)]
@@ -72,7 +72,7 @@ async fn list(keys: &SigningKeys, json: bool) -> anyhow::Result<()> {
     let keys = keys.list().await?;
     let views: Vec<View> = keys.iter().map(View::from).collect();
     if json {
-        say(&serde_json::to_string_pretty(&views)?);
+        say(&json::pretty(&views)?);
         return Ok(());
     }
     for View { id, algorithm, state, created_at, signs_from } in &views {
@@ -86,7 +86,7 @@ async fn rotate(keys: &SigningKeys, now: bool, json: bool) -> anyhow::Result<()>
         bail!("with `tokens.algorithm` HS256 there is no key to rotate; change `tokens.secret`")
     };
     if json {
-        say(&serde_json::to_string_pretty(&serde_json::json!({ "id": id.as_str() }))?);
+        say(&json::pretty(&serde_json::json!({ "id": id.as_str() }))?);
     } else if now {
         say(&format!("{id} signs from now on; services may refuse its tokens until they load the public keys again"));
     } else {
@@ -99,7 +99,7 @@ async fn revoke(keys: &SigningKeys, id: &KeyId, json: bool) -> anyhow::Result<()
     let Some(signing) = keys.revoke(id).await? else { bail!("there is no key {id}") };
     if json {
         let view = serde_json::json!({ "revoked": id.as_str(), "signing": signing.as_str() });
-        say(&serde_json::to_string_pretty(&view)?);
+        say(&json::pretty(&view)?);
     } else {
         say(&format!("{id} is gone, and {signing} signs"));
     }

@@ -4,7 +4,7 @@ use doorward_domain::{EmailAddress, Locale, MailId, MailKind, QueuedMail, Store,
 use serde::Serialize;
 
 use super::serve::runtime;
-use super::{Tool, say};
+use super::{Tool, json, say};
 
 /// The mails that wait to be delivered, and those that were given up
 #[derive(clap::Args)]
@@ -55,7 +55,7 @@ async fn list(store: &dyn Store, json: bool) -> anyhow::Result<()> {
     let mails = store.read().await?.outbox().list(MOST_LISTED).await?;
     if json {
         let views: Vec<View<'_>> = mails.iter().map(View::from).collect();
-        say(&serde_json::to_string_pretty(&views)?);
+        say(&json::pretty(&views)?);
         return Ok(());
     }
     for mail in &mails {
@@ -72,7 +72,7 @@ async fn show(store: &dyn Store, id: MailId, json: bool) -> anyhow::Result<()> {
     let Some(mail) = store.read().await?.outbox().find(id).await? else { bail!("there is no mail {id}") };
     let view = View::from(&mail);
     if json {
-        say(&serde_json::to_string_pretty(&view)?);
+        say(&json::pretty(&view)?);
         return Ok(());
     }
     let none = || "-".to_owned();

@@ -4,7 +4,7 @@ use doorward_domain::{DisplayName, EmailAddress, Role, Timestamp, User};
 use serde::Serialize;
 
 use super::serve::runtime;
-use super::{BadUsage, Tool, say};
+use super::{BadUsage, Tool, json, say};
 
 /// Accounts, each named by its address
 #[derive(clap::Args)]
@@ -96,7 +96,7 @@ async fn find(administration: &Administration, email: &EmailAddress) -> anyhow::
 fn show(user: &User, json: bool) -> anyhow::Result<()> {
     let view = View::from(user);
     if json {
-        say(&serde_json::to_string_pretty(&view)?);
+        say(&json::pretty(&view)?);
         return Ok(());
     }
     let none = || "-".to_owned();

@@ -5,7 +5,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::serve::runtime;
-use super::{Tool, say};
+use super::{Tool, json, say};
 
 /// The webhooks that wait to be delivered, and those that were given up
 #[derive(clap::Args)]
@@ -55,7 +55,7 @@ async fn list(store: &dyn Store, settings: &Settings, json: bool) -> anyhow::Res
     let webhooks = store.read().await?.webhooks().list(MOST_LISTED).await?;
     let views: Vec<View<'_>> = webhooks.iter().map(|webhook| View::new(webhook, settings)).collect();
     if json {
-        say(&serde_json::to_string_pretty(&views)?);
+        say(&json::pretty(&views)?);
         return Ok(());
     }
     for view in &views {
@@ -72,7 +72,7 @@ async fn show(store: &dyn Store, settings: &Settings, id: WebhookId, json: bool)
     let Some(webhook) = store.read().await?.webhooks().find(id).await? else { bail!("there is no webhook {id}") };
     let view = View::new(&webhook, settings);
     if json {
-        say(&serde_json::to_string_pretty(&view)?);
+        say(&json::pretty(&view)?);
         return Ok(());
     }
     let none = || "-".to_owned();

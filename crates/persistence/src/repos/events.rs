@@ -4,7 +4,7 @@ use doorward_domain::{EventId, EventRecord, SecurityEvent, SessionId, StoreError
 use serde_json::json;
 use uuid::Uuid;
 
-use super::sealed_page::sealed_page;
+use super::sealed_page::{any_id, sealed_page};
 use super::{column, moment};
 use crate::dialect::{Dialect, Statement};
 use crate::error::corrupt;
@@ -56,7 +56,9 @@ pub(super) fn bytes<D: Dialect>(row: &D::Row, name: &'static str) -> Result<[u8;
 
 fn ends<D: Dialect>(row: &D::Row) -> Result<ChainEnds, StoreError> {
     let place = |position, link, tag| {
-        let position = column::<D, i64>(row, position)?;
+        // SQLite's driver gives 0 for nothing.
+        let position =
+            column::<D, Option<i64>>(row, position)?.ok_or_else(|| corrupt("chain")("a position is gone"))?;
         Ok::<_, StoreError>(ChainPlace { position, link: bytes::<D>(row, link)?, tag: bytes::<D>(row, tag)? })
     };
     Ok(ChainEnds {
@@ -182,7 +184,7 @@ impl<D: Dialect> EventLog for Unit<D> {
              UNION ALL SELECT q.event_id, CAST(2 AS bigint) FROM event_queue q JOIN events e ON e.id = q.event_id \
              WHERE e.at < $2 OR EXISTS (SELECT 1 FROM event_seals s WHERE s.event_id = q.event_id) \
              UNION ALL SELECT s.event_id, CAST(3 AS bigint) FROM event_seals s JOIN event_chain c ON c.id = 1 \
-             WHERE s.position > c.head_position OR s.position <= c.cut_position LIMIT $1",
+             WHERE (s.position <= c.head_position AND s.position > c.cut_position) IS NOT TRUE LIMIT $1",
         )
         .bind(i64::from(limit))
         .bind(waiting_since.unix_micros())
@@ -190,7 +192,7 @@ impl<D: Dialect> EventLog for Unit<D> {
         .await?;
         rows.iter()
             .map(|row| {
-                let id = EventId::from_uuid(column::<D, _>(row, "id")?);
+                let id = any_id::<D>(row, "id");
                 Ok(match column::<D, Option<i64>>(row, "how")? {
                     Some(1) => LooseEvent::Vanished(id),
                     Some(2) => LooseEvent::Waiting(id),
