@@ -15,7 +15,7 @@
 //! | who is told of security events, and how | `queue_webhooks.rs`, `deliver_webhooks.rs`, `event_json.rs` |
 //! | what an operator does to accounts | `administration.rs` |
 //! | how often what may be tried | `throttle.rs`, `flood.rs`, `device_token.rs` |
-//! | how the security log is sealed, verified and bounded | `seal_events.rs`, `verify_events.rs`, `retain_events.rs`, `refusals.rs` |
+//! | how the security log is sealed, verified and bounded | `seal_events.rs`, `verify_events.rs`, `log_report.rs`, `retain_events.rs`, `refusals.rs` |
 //! | what another service asks about a token | `introspect.rs`, `revocation_feed.rs` |
 //! | how an access token becomes a user | `authenticate.rs` |
 //! | who may reach what a user owns | [`CurrentUser::scope`], `refused_access.rs` |
@@ -49,6 +49,7 @@ mod fault;
 mod flood;
 mod grant;
 mod introspect;
+mod log_report;
 mod login;
 mod logout;
 mod logout_all;
@@ -111,6 +112,7 @@ pub use event_json::event_json;
 pub use fault::Fault;
 pub use grant::SessionGrant;
 pub use introspect::Introspection;
+pub use log_report::{KnownPlace, LogFinding, LogReport};
 pub use login::{Login, LoginError};
 pub use logout::{Logout, LogoutError};
 pub use logout_all::LogoutAllError;
@@ -137,7 +139,7 @@ pub use throttle::{ThrottleKeys, ThrottlePolicy, TooOften};
 pub use undo_email_change::UndoEmailChange;
 pub use unit::retrying;
 pub use verify_email::{ResendVerification, VerifyEmail};
-pub use verify_events::{KnownPlace, LogFinding, LogReport, verify_events};
+pub use verify_events::verify_events;
 pub use watch_revocations::Watched;
 pub use webhook_endpoint::{WebhookEndpoint, WebhookEvents};
 pub use webhook_secret::{InvalidWebhookSecret, WebhookSecret};
