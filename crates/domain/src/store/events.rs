@@ -100,7 +100,8 @@ pub trait EventLog: Send {
     /// Puts entries onto the chain, behind `head`, and moves it. The unit MUST hold the chain.
     async fn seal(&mut self, seals: &[EventSeal], head: &ChainPlace) -> Result<(), StoreError>;
 
-    /// Up to `limit` entries that were sealed behind this position, in the order of the chain.
+    /// Up to `limit` entries that were sealed behind this position, in the order of the chain. What somebody made unreadable
+    /// MUST NOT pass for anything else, nor hide the others: such an entry is `None`, and such an id or link all zeros.
     async fn sealed(&mut self, after: i64, limit: u32) -> Result<Vec<SealedRecord>, StoreError>;
 
     /// Up to `limit` of what stands beside the chain. An entry may wait to be sealed when it is not older than
